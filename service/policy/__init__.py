@@ -1,0 +1,1 @@
+"""The pure core: policies, findings and decisions as values. No I/O, clock, ids or FHIR classes."""

@@ -1,0 +1,60 @@
+"""Settings of the service: the environment (prefix PA_) is read here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Frozen. Every field is an environment variable, for example `PA_PAYER_ID`."""
+
+    model_config = SettingsConfigDict(env_prefix="PA_", frozen=True, extra="forbid")
+
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty: a SQLite file in the --data folder")
+    public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        description="How callers reach this service; used in every address we give out",
+    )
+    policies: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Further policy folders, separated by ':'"
+    )
+    clients: Path | None = Field(
+        default=None, description="TOML file of registered clients (see docs/operations.md); none: nobody may call"
+    )
+    payer_name: str = Field(default="Example Health Plan", description="The payer's name, on cards and answers")
+    payer_id: str = Field(default="PAYER01", description="Our payer id")
+    payer_id_system: str = Field(default="https://payer.example.org/payer-id", description="System of payer_id")
+    member_system: str = Field(default="https://payer.example.org/member", description="System of member ids")
+    payer_phone: str = Field(default="1-800-555-0100", description="Where a provider may call about a request")
+    payer_website: str = Field(default="https://payer.example.org", description="The payer's public site")
+    appeal_text: str = Field(
+        default="A decision may be appealed within 180 days of this notice by phone or mail.",
+        description="The appeal sentence of a denial",
+    )
+    trust_presented_coverage: bool = Field(
+        default=False, description="Without a member directory: believe the Coverage that a request presents"
+    )
+    crd_default_version: Literal["2.0", "2.2"] = Field(
+        default="2.0", description="CRD shape when the request names none"
+    )
+    response_max_age_days: int = Field(default=90, description="Older questionnaire responses are pended")
+    max_body_bytes: int = Field(default=10_000_000, description="Largest body that is read")
+    max_depth: int = Field(default=100, description="Deepest JSON nesting that is read")
+    cql_seconds: float = Field(default=2.0, description="Time limit of one CQL evaluation")
+    hook_seconds: float = Field(default=4.0, description="Time within which a hook is answered")
+    token_seconds: int = Field(default=300, description="Life of an access token that we issue")
+    versioned_canonicals: bool = Field(
+        default=True, description="False strips |version from canonicals for clients that compare them literally"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Browser origins that may call CDS Hooks and DTR, separated by spaces"
+    )
+    demo: bool = Field(default=False, description="Set by --demo: demo EHR and development access, loopback only")
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url.rstrip("/")
