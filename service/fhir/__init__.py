@@ -1,0 +1,1 @@
+"""FHIR R4 at the edges: JSON, structure check, building, reference resolution, OperationOutcome."""
