@@ -141,7 +141,7 @@ class StoredReply:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Everything that must be on disk before an answer leaves: the request's bytes, the case, the reply, the audit."""
+    """What must be on disk before an answer leaves: the request's bytes, the case, the reply, the audit."""
 
     case: Case
     content_hash: str

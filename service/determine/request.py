@@ -89,7 +89,7 @@ class PriorAuthRequest:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """When and for whom the rules decide; `on_file` is the end of the latest authorization for the line's policy."""
+    """When the request arrived, which is when the rules decide (aware, UTC)."""
 
     received_at: datetime
 
