@@ -1,0 +1,1 @@
+"""Runs CQL that is already translated to ELM, in process, over one patient's records."""
