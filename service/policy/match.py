@@ -14,11 +14,13 @@ from service.policy.model import DrugCode, Policy
 class Named:
     """How an order or line names what is ordered: codes of systems we know, and the displays and texts beside them.
 
-    `codes` are normalised (canonical system, code without hyphens or spaces, upper case).
+    `codes` are normalised (canonical system, code without hyphens or spaces, upper case). `by_code` says that
+    they are billing codes (HCPCS or NDC), which alone decide what it is; then only those are in `codes`.
     """
 
     codes: frozenset[DrugCode]
     names: tuple[str, ...]
+    by_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,10 @@ class Match:
 
 def names_drug(policy: Policy, named: Named) -> bool:
     """The code decides what it is; names count only where there is no HCPCS or NDC code."""
-    if named.codes:
-        return not named.codes.isdisjoint(policy.drug.codes)
+    if not named.codes.isdisjoint(policy.drug.codes):
+        return True
+    if named.by_code:
+        return False
     words = [name.casefold() for name in policy.drug.names]
     return any(word in text.casefold() for text in named.names for word in words)
 
