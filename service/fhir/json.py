@@ -12,6 +12,8 @@ from service.errors import InvalidResource, TooLarge
 
 # A double's range. FHIR wants at least that; a number like 1e999999999 would cost gigabytes when made an integer.
 _MAX_EXPONENT = 308
+# Some systems write it; RFC 8259 section 8.1 lets a reader ignore it.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BYTE_OFFSET = re.compile(r"\(byte (\d+)\)")
 
 
@@ -44,7 +46,7 @@ def decode(body: bytes, *, max_bytes: int, max_depth: int) -> Any:
     if len(body) > max_bytes:
         raise TooLarge(f"The body is {len(body)} bytes; at most {max_bytes} are accepted. Send a smaller request.")
     try:
-        value = _DECODER.decode(body)
+        value = _DECODER.decode(body.removeprefix(_BYTE_ORDER_MARK))
     except RecursionError:
         raise TooLarge(_too_deep(max_depth)) from None
     except UnicodeDecodeError:
