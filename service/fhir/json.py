@@ -14,6 +14,7 @@ from service.errors import InvalidResource, TooLarge
 _MAX_EXPONENT = 308
 # Some systems write it; RFC 8259 section 8.1 lets a reader ignore it.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CONTAINERS = (dict, list)  # what the decoder makes; compared by type, as this runs once per value
 _BYTE_OFFSET = re.compile(r"\(byte (\d+)\)")
 
 
@@ -89,15 +90,15 @@ def _leave_out(value: Any, paths: list[list[str]]) -> Any:
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
-    level = [value] if isinstance(value, dict | list) else []
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(limit):
         if not level:
             return False
         level = [
             child
             for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) in _CONTAINERS
         ]
     return bool(level)
 

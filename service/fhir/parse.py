@@ -116,11 +116,10 @@ class _Walk:
                     self._report((path, element.choice, None), "is given twice: only one type may be chosen")
             if element.many:
                 self._list(value, item, element, path, depth)
-            elif element.kind is Kind.PRIMITIVE:
-                if (wrong := element.check(item)) is not None:  # type: ignore[misc]  # primitives have a check
-                    self._report((path, element.path, None), wrong[1], wrong[0])
-            else:
+            elif element.check is None:
                 self._one(item, element, (path, element.path, None), depth)
+            elif (wrong := element.check(item)) is not None:
+                self._report((path, element.path, None), wrong[1], wrong[0])
         if table.required or table.required_choices:
             self._required(value, chosen, table, path)
 
@@ -139,22 +138,19 @@ class _Walk:
         if not items:
             self._report((path, element.path, None), "is an empty list: leave the element out")
             return
-        other = value.get(element.name if element.kind is Kind.SIBLING else f"_{element.name}")
         for index, item in enumerate(items):
-            if item is None and _fills_gap(element.kind, other, index):
+            if item is None and _fills_gap(element, value, index):
                 continue
             self._one(item, element, (path, element.path, index), depth)
 
     def _one(self, item: Any, element: Element, path: _Path, depth: int) -> None:
-        if element.kind is Kind.PRIMITIVE and element.check is not None:
-            if isinstance(item, list):
-                self._report(path, "must not be a JSON list")
-            elif (wrong := element.check(item)) is not None:
+        if element.check is not None:
+            if (wrong := element.check(item)) is not None:
                 self._report(path, wrong[1], wrong[0])
+        elif element.type_name:
+            self._object(item, self._types[element.type_name], path, depth + 1)
         elif element.kind is Kind.RESOURCE:
             self._resource(item, path, depth + 1)
-        elif element.kind is not Kind.TYPE_NAME:
-            self._object(item, self._types[element.type_name], path, depth + 1)
 
     def _unknown(self, name: object, table: TypeTable, path: _Path) -> None:
         if isinstance(name, str) and _MEMBER_NAME.fullmatch(name):
@@ -163,11 +159,12 @@ class _Walk:
             self._report(path, f"has a member that is not an element of {table.name} in FHIR R4")
 
 
-def _fills_gap(kind: Kind, other: object, index: int) -> bool:
+def _fills_gap(element: Element, value: dict[str, Any], index: int) -> bool:
     """Say whether null only lines up a primitive's list with its `_sibling` list (R4 json.html#primitive)."""
-    if kind not in (Kind.PRIMITIVE, Kind.SIBLING) or not isinstance(other, list) or index >= len(other):
+    if element.kind not in (Kind.PRIMITIVE, Kind.SIBLING):
         return False
-    return other[index] is not None
+    other = value.get(element.name if element.kind is Kind.SIBLING else f"_{element.name}")
+    return isinstance(other, list) and index < len(other) and other[index] is not None
 
 
 def _fhirpath(path: _Path | None) -> str:

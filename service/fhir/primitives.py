@@ -24,6 +24,7 @@ _SHAPES = {
 }
 _INT32 = 2**31
 _DAY = len("YYYY-MM-DD")
+_BASE64_GROUP = 4
 
 
 def compile_checks(primitives: Mapping[str, Mapping[str, Any]]) -> dict[str, Check]:
@@ -109,7 +110,8 @@ def _base64(pattern: re.Pattern[str]) -> Check:
     def check(value: object) -> tuple[str, str] | None:
         if type(value) is not str:
             return "structure", "must be a JSON string"
-        if not value or (shape(value) is None and shape("".join(value.split())) is None):
+        text = value if shape(value) is not None else "".join(value.split())
+        if len(text) % _BASE64_GROUP or shape(text) is None:
             return "value", "is not base64"
         return None
 
