@@ -58,7 +58,7 @@ def drug_code(system: object, code: object) -> DrugCode | None:
 
 
 def ndc_forms(code: str) -> tuple[DrugCode, ...]:
-    """Every form in which one NDC (written with hyphens) may arrive once normalised: 11 digits, or 10 without hyphens.
+    """Every form in which an NDC (given with hyphens) may arrive once normalised: 11 digits, or 10 bare ones.
 
     Ten digits without hyphens do not tell where a zero belongs, so that form is kept beside the other.
     """
