@@ -1,0 +1,1 @@
+"""What was accepted, kept: the Store on SQLite and PostgreSQL, and in memory."""

@@ -1,0 +1,142 @@
+"""The Store on SQLite and PostgreSQL. Every call is one transaction, run beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
+from service.ports import Acceptance, Assertion, Clock, Exchange, StoredReply, SystemClock
+from service.store import rows
+from service.store.audit import AuditEntry, holds
+from service.store.connect import WRITES, migrate, open_engine
+from service.store.tables import cases
+
+T = TypeVar("T")
+
+_READERS: Final = 4
+# SQLite has one writer at a time anyway: one thread queues them in order, without waiting on locks.
+_WRITERS: Final = {"sqlite": 1, "postgresql": 8}
+
+
+class StoreFailed(RuntimeError):
+    """The database could not do it. The text names the kind of error only: its own text may hold patient data."""
+
+
+class SqlStore:
+    """ports.Store, durable, and the access tokens. Several processes may open one database."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._writing_engine = engine.execution_options(**{WRITES: True})
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._writers = ThreadPoolExecutor(_WRITERS[engine.dialect.name], thread_name_prefix="store-write")
+        self._clock = clock
+
+    async def close(self) -> None:
+        """Finishes what has begun, then lets go of the database."""
+        await asyncio.to_thread(self._writers.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
+        self._engine.dispose()
+
+    async def ready(self) -> bool:
+        """True when the database answers and has our tables."""
+        try:
+            await self._read(lambda connection: connection.execute(select(cases.c.position).limit(1)).first())
+        except StoreFailed:
+            return False
+        return True
+
+    async def reply_to(self, client: ClientId, content_hash: str) -> StoredReply | None:
+        return await self._read(lambda connection: rows.reply_to(connection, client, content_hash))
+
+    async def accept(self, acceptance: Acceptance) -> StoredReply:
+        return await self._write(lambda connection: rows.accept(connection, acceptance))
+
+    async def case(self, case_id: CaseId) -> tuple[Case, bytes] | None:
+        return await self._read(lambda connection: rows.case(connection, case_id))
+
+    async def cases_of(self, member: MemberId) -> Sequence[tuple[Case, bytes]]:
+        return await self._read(lambda connection: rows.cases_of(connection, member))
+
+    async def authorizations(self, member: MemberId, policy_id: str) -> Sequence[Authorization]:
+        return await self._read(lambda connection: rows.authorizations_of(connection, member, policy_id))
+
+    async def audit(self, case_id: CaseId) -> Sequence[AuditEntry]:
+        """What happened to a case, oldest first."""
+        return await self._read(lambda connection: rows.audit_of(connection, case_id))
+
+    async def verify_audit(self, case_id: CaseId) -> bool:
+        """True when the case has an audit trail and nothing in it was changed or removed."""
+        return holds(await self.audit(case_id))
+
+    async def save_assertions(self, assertions: Sequence[Assertion]) -> None:
+        await self._write(lambda connection: rows.save_assertions(connection, assertions))
+
+    async def assertion(self, assertion_id: str) -> Assertion | None:
+        return await self._read(lambda connection: rows.assertion(connection, assertion_id))
+
+    async def assertion_for(self, client: ClientId, order_key: str, coverage_key: str) -> Assertion | None:
+        key = rows.assertion_key(client, order_key, coverage_key)
+        return await self._read(lambda connection: rows.assertion_for(connection, key))
+
+    async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
+        row = {"client": client, "service": service, "feedback": feedback, "at": at}
+        await self._write(lambda connection: rows.save_feedback(connection, row))
+
+    async def log_exchange(self, exchange: Exchange) -> None:
+        await self._write(lambda connection: rows.save_exchange(connection, exchange))
+
+    async def first_use(self, issuer: str, token_id: str, context: str, expires: datetime) -> bool:
+        key = rows.use_key(issuer, token_id, context)
+        now = self._clock.now()
+        return await self._write(lambda connection: rows.first_use(connection, key, expires, now))
+
+    async def save_access_token(
+        self, digest: str, client: ClientId, scopes: frozenset[str], expires: datetime
+    ) -> None:
+        """Remembers an issued access token by the digest of its text; forgets those that have expired."""
+        token = rows.IssuedToken(digest, client, scopes, expires)
+        now = self._clock.now()
+        await self._write(lambda connection: rows.save_access_token(connection, token, now))
+
+    async def access_token(self, digest: str) -> tuple[ClientId, frozenset[str], datetime] | None:
+        """Whose access token it is, its scopes and its end; the caller compares the end with the time."""
+        return await self._read(lambda connection: rows.access_token(connection, digest))
+
+    async def _read(self, question: Callable[[Connection], T]) -> T:
+        return await self._run(self._readers, self._engine, question)
+
+    async def _write(self, change: Callable[[Connection], T]) -> T:
+        return await self._run(self._writers, self._writing_engine, change)
+
+    async def _run(self, threads: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, _in_transaction, engine, work)
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        kind = type(cause).__name__
+    # Raised outside the except block, so that no traceback carries the original text.
+    raise StoreFailed(f"the database failed: {kind}")
+
+
+def open_store(url: str, clock: Clock | None = None) -> SqlStore:
+    """Connects, brings the schema up to date, and returns the store. InvalidPolicy for a URL we do not speak."""
+    engine = open_engine(url, connections=_READERS + max(_WRITERS.values()))
+    try:
+        migrate(engine.execution_options(**{WRITES: True}))
+    except SQLAlchemyError:
+        engine.dispose()
+        raise
+    return SqlStore(engine, clock or SystemClock())
