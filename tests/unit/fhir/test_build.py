@@ -14,7 +14,16 @@ URL = "http://example.org/extension"
 
 
 def test_prune_drops_what_is_empty_and_keeps_false_zero_and_text() -> None:
-    value = {"a": None, "b": [], "c": {}, "d": [{"e": None}, None], "f": False, "g": 0, "h": "", "i": [{"j": 1}]}
+    value: dict[str, Any] = {
+        "a": None,
+        "b": [],
+        "c": {},
+        "d": [{"e": None}, None],
+        "f": False,
+        "g": 0,
+        "h": "",
+        "i": [{"j": 1}],
+    }
     assert build.prune(value) == {"f": False, "g": 0, "h": "", "i": [{"j": 1}]}
 
 
@@ -68,11 +77,14 @@ def test_parameters_hold_a_value_a_resource_or_parts() -> None:
     }
     for wrong in ({}, {"valueString": "a", "resource": {}}, {"valueString": "a", "valueCode": "b"}):
         with pytest.raises(ValueError, match="parameter"):
-            build.parameter("n", **wrong)  # type: ignore[arg-type]  # wrong on purpose
+            build.parameter("n", **wrong)
 
 
 def test_a_bundle_echoes_its_resources_untouched() -> None:
-    echoed: dict[str, Any] = {"resourceType": "Patient", "name": [{"given": [None, "A"], "_given": [{"id": "1"}, None]}]}
+    echoed: dict[str, Any] = {
+        "resourceType": "Patient",
+        "name": [{"given": [None, "A"], "_given": [{"id": "1"}, None]}],
+    }
     built = build.bundle("collection", [build.entry("urn:uuid:1", echoed)], timestamp="2026-01-01T00:00:00Z", id=None)
     assert built["entry"][0]["resource"] is echoed
     assert built["type"] == "collection"

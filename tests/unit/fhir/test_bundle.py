@@ -98,7 +98,9 @@ def test_one_full_url_on_two_entries_is_a_duplicate_and_ambiguous() -> None:
 
 def test_a_relative_reference_never_reaches_another_type() -> None:
     source = claim()
-    found = entries(("http://a.org/Claim/1", source), ("http://a.org/Patient/9", {"resourceType": "Group", "id": "9"}))
+    found = entries(
+        ("http://a.org/Claim/1", source), ("http://a.org/Patient/9", {"resourceType": "Group", "id": "9"})
+    )
     assert found.resolve("Patient/9", within=source) is None
 
 
