@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from service.errors import Fault, InvalidResource
-from service.fhir.tables import Element, Kind, Tables, TypeTable
+from service.fhir.tables import SIBLING_TYPE, Element, Kind, Tables, TypeTable
 
 MAX_FAULTS: Final = 50
 # Nested objects, two Python frames each: far under the interpreter's limit, far over any real form or bundle.
@@ -94,7 +94,7 @@ class _Walk:
     def _object(self, value: object, table: TypeTable, path: _Path, depth: int) -> None:
         if not isinstance(value, dict):
             self._report(path, "must be a JSON object")
-        elif not value or (len(value) == 1 and "id" in value):
+        elif not value or (len(value) == 1 and "id" in value and table.name != SIBLING_TYPE):
             self._report(path, "is empty: leave the element out")
         else:
             self._members(value, table, path, depth)
@@ -116,6 +116,8 @@ class _Walk:
                     self._report((path, element.choice, None), "is given twice: only one type may be chosen")
             if element.many:
                 self._list(value, item, element, path, depth)
+            elif element.name != name:
+                self._sibling(value, item, element, (path, element.path, None), depth)
             elif element.check is None:
                 self._one(item, element, (path, element.path, None), depth)
             elif (wrong := element.check(item)) is not None:
@@ -130,6 +132,13 @@ class _Walk:
         for name in table.required_choices:
             if name not in chosen:
                 self._report((path, name, None), "is missing", "required")
+
+    def _sibling(self, value: dict[str, Any], item: Any, element: Element, path: _Path, depth: int) -> None:
+        """Check `_name`: beside a value an id is enough, in its place it takes an extension (ele-1)."""
+        if element.name not in value and isinstance(item, dict) and "extension" not in item:
+            self._report(path, "has neither a value nor an extension that says why")
+        else:
+            self._one(item, element, path, depth)
 
     def _list(self, value: dict[str, Any], items: Any, element: Element, path: _Path, depth: int) -> None:
         if not isinstance(items, list):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ from service.fhir.primitives import Check, compile_checks
 
 # ext-1: an Extension has extensions or a value[x], never both and never neither. So it is treated as one choice.
 _EXTENSION = "Extension"
+# What a `_name` member holds (R4 json.html#primitive).
+SIBLING_TYPE: Final = "Element"
 
 
 class Kind(Enum):
@@ -62,10 +64,8 @@ def load_tables(path: Path) -> Tables:
     raw = msgspec.json.decode(path.read_bytes())
     checks = compile_checks(raw["primitives"])
     types = {name: _type_table(name, spec, checks) for name, spec in raw["types"].items()}
-    # what a `_name` member holds (R4 json.html#primitive)
-    types["Element"] = TypeTable(
-        "Element", {name: types["Period"].elements[name] for name in ("id", "extension")}, (), ()
-    )
+    element = {name: types["Period"].elements[name] for name in ("id", "extension")}
+    types[SIBLING_TYPE] = TypeTable(SIBLING_TYPE, element, (), ())
     return Tables(types, frozenset(name for name, spec in raw["types"].items() if spec["resource"]))
 
 
@@ -98,5 +98,5 @@ def _members(
         return {member: Element(Kind.OBJECT, many, path, member, group, type_name)}
     return {
         member: Element(Kind.PRIMITIVE, many, path, member, group, type_name, check),
-        f"_{member}": Element(Kind.SIBLING, many, path, member, group, "Element"),
+        f"_{member}": Element(Kind.SIBLING, many, path, member, group, SIBLING_TYPE),
     }

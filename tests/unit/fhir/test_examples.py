@@ -1,5 +1,6 @@
 """The guides' examples pass; broken ones never do, and never crash; other checkers see little that we miss."""
 
+import json
 from collections import Counter
 from random import Random
 from typing import Any
@@ -18,8 +19,6 @@ from tests.unit.fhir.mutations import LAWLESS, SENTINEL, mutate, mutate_blindly
 MALFORMED = {
     "sdc-4.0.0/Questionnaire-demographics.json",
     "us-core-3.1.1/DiagnosticReport-cardiology-report.json",
-    "us-core-6.1.0/Patient-example-targeted-provenance.json",
-    "us-core-7.0.0/Patient-example-targeted-provenance.json",
 }
 DA_VINCI = ("crd-", "dtr-", "pas-")
 
@@ -39,9 +38,9 @@ def test_every_example_passes_but_the_malformed_ones(examples: dict[str, bytes],
     assert rejected == MALFORMED
 
 
-def test_every_example_is_written_as_it_was_read(examples: dict[str, bytes]) -> None:
+def test_every_example_is_written_with_the_digits_it_was_read_with(examples: dict[str, bytes]) -> None:
     for body in examples.values():
-        assert read(encode(read(body))) == read(body)
+        assert _with_number_texts(encode(read(body))) == _with_number_texts(body)
 
 
 def test_fhirkit_has_the_same_opinion_of_the_examples(examples: dict[str, bytes]) -> None:
@@ -103,6 +102,10 @@ def test_r4b_models_see_little_that_we_miss(da_vinci: list[bytes], check: Struct
     print(dict(seen))
     assert seen["ours"] > seen["R4B"]
     assert seen["only R4B"] <= 0.02 * seen["R4B"]
+
+
+def _with_number_texts(body: bytes) -> Any:
+    return json.loads(body, parse_float=str, parse_int=str)
 
 
 def _rejected_by_r4b(document: Any) -> bool:
