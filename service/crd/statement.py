@@ -1,0 +1,219 @@
+"""What is said about one order: pure rules from order, coverage, policy and authorizations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from service.crd.coverage import PresentedCoverage
+from service.crd.coverage_information import (
+    Assertion,
+    Contact,
+    CoverageInformation,
+    Covered,
+    Detail,
+    DocNeeded,
+    DocPurpose,
+    InfoNeeded,
+    PaNeeded,
+    Reason,
+    ReasonCode,
+)
+from service.crd.orders import Order
+from service.fhir.canonical import versioned
+from service.policy.case import Authorization
+from service.policy.match import Match
+from service.policy.model import INITIAL, RENEWAL, Pathway, Policy
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that decides an answer. `failed` says that our own records could not be read in time.
+
+    `authorizations` are the member's for the matched policy; `documents` says whether the hook may ask for
+    documentation (never on order-select: CRD 2.2.1 hook-19, the same in 2.0.1).
+    """
+
+    order: Order
+    coverage: PresentedCoverage
+    match: Match | None
+    authorizations: Sequence[Authorization]
+    failed: bool
+    documents: bool
+    incomplete: bool
+    today: date
+
+
+def requested_pathway(situation: Situation) -> Pathway | None:
+    """The form's pathway: renewal when an authorization ends within the window before the start, or after it."""
+    policy = situation.match.revision if situation.match else None
+    if policy is None:
+        return None
+    window = timedelta(days=policy.renewal_window_days)
+    renewing = any(held.period.end >= situation.order.start - window for held in situation.authorizations)
+    return policy.pathways.get(RENEWAL if renewing else INITIAL) or policy.pathways.get(INITIAL)
+
+
+def state(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
+    """The answer about one order."""
+    doubt = situation.order.doubt or situation.coverage.doubt
+    if doubt:
+        return _indeterminate(situation, assertion_id, settings, Reason(doubt))
+    if situation.failed:
+        text = "The payer's records could not be read in time. Send the request again, or call."
+        return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
+    if not settings.trust_presented_coverage:
+        # No member records are loaded, so neither member nor coverage can be confirmed, and nothing says that
+        # they do not exist. Of the guide's codes (resp-43 to resp-45) only `technical` claims no more than that.
+        text = "The payer's membership records are not available here, so membership could not be confirmed."
+        return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
+    if not situation.coverage.holds_on(situation.order.start):
+        return _not_in_force(situation, assertion_id, settings)
+    if situation.match is None:
+        return _outside_our_rules(situation, assertion_id, settings)
+    if situation.match.revision is None:
+        return _before_the_policy(situation, situation.match, assertion_id, settings)
+    return _under_policy(situation, situation.match.revision, assertion_id, settings)
+
+
+def _under_policy(situation: Situation, policy: Policy, assertion_id: str, settings: Settings) -> CoverageInformation:
+    held = _settling(situation, policy)
+    if held:
+        return CoverageInformation(
+            _assertion(situation, assertion_id, settings, held.period.end, policy.ends),
+            Covered.COVERED,
+            PaNeeded.SATISFIED,
+            billing=(policy.drug.billing,),
+            reasons=(Reason(f"An authorization for {policy.drug.display} is on file for the requested start."),),
+            details=(Detail("allowed-period", "cat-limitation", period=held.period), *_policy_link(policy)),
+            satisfied_pa_id=held.number,
+        )
+    pathway = requested_pathway(situation)
+    forms = (canonical_of(pathway, settings),) if pathway and situation.documents else ()
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings, policy.ends),
+        Covered.COVERED,
+        # There is no allowance before authorization: never no-auth, whatever the quantity (contract.md).
+        PaNeeded.AUTH_NEEDED,
+        doc_needed=frozenset({DocNeeded.CLINICAL}) if forms else frozenset(),
+        doc_purpose=(DocPurpose.WITH_PA,) if forms else (),
+        billing=(policy.drug.billing,),
+        reasons=(Reason(f"{policy.drug.display} needs prior authorization: {policy.title} ({policy.document})."),),
+        details=_policy_link(policy),
+        questionnaires=forms,
+    )
+
+
+def canonical_of(pathway: Pathway, settings: Settings) -> str:
+    """The form's canonical, with its version unless the payer's clients cannot compare those."""
+    version = pathway.questionnaire_version if settings.versioned_canonicals else None
+    return versioned(pathway.questionnaire, version)
+
+
+def _settling(situation: Situation, policy: Policy) -> Authorization | None:
+    """An authorization that covers the start and does not end within the renewal window after it.
+
+    One that ends sooner covers the start too, but the treatment that is ordered may well outlast it: there the
+    renewal form is offered now rather than after the authorization has lapsed (contract.md, initial or renewal).
+    """
+    start, window = situation.order.start, timedelta(days=policy.renewal_window_days)
+    lasting = (held for held in situation.authorizations if start in held.period and held.period.end > start + window)
+    return next(lasting, None)
+
+
+def _outside_our_rules(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
+    if situation.order.may_be_drug and situation.order.unnamed:
+        missing = " Part of what was sent could not be read." if situation.incomplete else ""
+        text = f"The order does not say by code or name what is ordered.{missing} Send the drug's or service's code."
+        return _conditional(situation, assertion_id, settings, Reason(text), InfoNeeded.DETAIL_CODE)
+    text = f"{settings.payer_name} has no coverage rule here for what is ordered. Ask for its requirements."
+    return _conditional(situation, assertion_id, settings, Reason(text), InfoNeeded.OTHER)
+
+
+def _before_the_policy(
+    situation: Situation, match: Match, assertion_id: str, settings: Settings
+) -> CoverageInformation:
+    """A start for which no revision of the drug's policy is in force.
+
+    A request for that day would be pended for a reviewer (contract.md), so authorization is needed; but which
+    criteria and which form would apply is not known, so coverage is conditional and no form is offered.
+    """
+    start = situation.order.start.isoformat()
+    text = f"No revision of the policy {match.title} is in force on the requested start {start}. A reviewer decides."
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings),
+        Covered.CONDITIONAL,
+        PaNeeded.AUTH_NEEDED,
+        info_needed=(InfoNeeded.OTHER,),
+        reasons=(Reason(text),),
+        details=(_ask(settings),),
+        contact=_contact(settings),
+    )
+
+
+def _not_in_force(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
+    coverage, start = situation.coverage, situation.order.start
+    if coverage.holds_on(situation.today) and start > situation.today:
+        text = (
+            f"The coverage that was sent is in force today and ends before the requested start {start.isoformat()}."
+        )
+        return _conditional(situation, assertion_id, settings, Reason(text), InfoNeeded.CONTRACT_WINDOW)
+    text = f"The coverage that was sent is not in force on {start.isoformat()}."
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings),
+        Covered.NOT_COVERED,
+        reasons=(Reason(text, ReasonCode.NO_ACTIVE_COVERAGE),),
+    )
+
+
+def _conditional(
+    situation: Situation, assertion_id: str, settings: Settings, reason: Reason, info: InfoNeeded
+) -> CoverageInformation:
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings),
+        Covered.CONDITIONAL,
+        PaNeeded.CONDITIONAL,
+        info_needed=(info,),
+        reasons=(reason,),
+        details=(_ask(settings),),
+        contact=_contact(settings),
+    )
+
+
+def _indeterminate(
+    situation: Situation, assertion_id: str, settings: Settings, reason: Reason
+) -> CoverageInformation:
+    reasons = [reason]
+    policy = situation.match.revision if situation.match else None
+    if policy:
+        reasons.append(Reason(f"For members, {policy.drug.display} needs prior authorization ({policy.document})."))
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings),
+        Covered.INDETERMINATE,
+        PaNeeded.INDETERMINATE,
+        reasons=tuple(reasons),
+        contact=_contact(settings),
+    )
+
+
+def _assertion(situation: Situation, assertion_id: str, settings: Settings, *ends: date | None) -> Assertion:
+    """Holds as long as the answers to a form that it asks for would, and no longer than what it rests on."""
+    limits = [situation.today + timedelta(days=settings.response_max_age_days), *(end for end in ends if end)]
+    if situation.coverage.end and situation.coverage.holds_on(situation.today):
+        limits.append(situation.coverage.end.latest())
+    return Assertion(situation.coverage.reference, assertion_id, situation.today, max(min(limits), situation.today))
+
+
+def _policy_link(policy: Policy) -> tuple[Detail, ...]:
+    return (Detail("policy-link", "cat-other", url=policy.source_url),) if policy.source_url else ()
+
+
+def _ask(settings: Settings) -> Detail:
+    """CRD 2.2.1 wants a detail beside info-needed OTH that says what to do (definition of info-needed)."""
+    return Detail("instructions", "cat-other", text=f"Call {settings.payer_name} at {settings.payer_phone}.")
+
+
+def _contact(settings: Settings) -> Contact:
+    return Contact(settings.payer_name, settings.payer_phone)
