@@ -1,0 +1,202 @@
+"""Which forms answer a request: by order, by canonical and by context, each version once (2.2.0 oper-7 to oper-9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from service.determine.determiner import has_renewable
+from service.dtr.coverage import member_ids
+from service.dtr.order import Ordered, is_order, ordered, reference_to, requested_start
+from service.dtr.request import Given, PackageRequest
+from service.dtr.shelf import Content, Shelf
+from service.errors import InvalidPolicy, NotFound
+from service.fhir.build import Json
+from service.fhir.canonical import split_canonical, versioned
+from service.fhir.outcome import issue
+from service.policy.case import MemberId
+from service.policy.model import INITIAL, RENEWAL, Policy
+from service.ports import Assertion, Caller, PolicyRegistry, Store
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where forms are looked up."""
+
+    registry: PolicyRegistry
+    store: Store
+    settings: Settings
+    shelf: Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A form to send, and the References to the orders that it is for."""
+
+    content: Content
+    orders: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """All forms to send, and what the client must know about those that are not sent."""
+
+    forms: tuple[Chosen, ...]
+    issues: tuple[Json, ...]
+
+
+@dataclass
+class _Picks:
+    contents: list[Content] = field(default_factory=list)
+    orders: dict[int, list[Given]] = field(default_factory=dict)
+    issues: list[Json] = field(default_factory=list)
+
+    def take(self, content: Content, order: Given | None = None) -> None:
+        if content not in self.contents:
+            self.contents.append(content)
+        place = self.contents.index(content)
+        self.orders.setdefault(place, [])
+        if order is not None:
+            self.orders[place].append(order)
+
+
+async def choose_forms(request: PackageRequest, caller: Caller, sources: Sources, today: date) -> Choice:
+    """The union over order, questionnaire and context.
+
+    NotFound when the context is no assertion of ours to this client (2.2.0 spec-130). A canonical that we do not
+    have, and an order that needs no form, are remarks and no failure.
+    """
+    assertion = await _assertion(request, caller, sources.store)
+    picks = _Picks()
+    for order in request.orders:
+        await _by_order(order, request, assertion, sources, today, picks)
+    if assertion is not None and not request.orders:
+        _by_context(assertion, sources, picks)
+    for asked in request.forms:
+        content = sources.shelf.content(asked.canonical)
+        if content is None:
+            text = f"{asked.name} is no form of ours in that version. Ask by order instead, or leave out the version."
+            picks.issues.append(issue("warning", "not-found", text, (asked.expression,)))
+        else:
+            picks.take(content)
+    forms = tuple(
+        Chosen(content, _references(picks.orders[place] or list(request.orders), assertion))
+        for place, content in enumerate(picks.contents)
+    )
+    return Choice(forms, tuple(picks.issues))
+
+
+async def _assertion(request: PackageRequest, caller: Caller, store: Store) -> Assertion | None:
+    if request.context is None:
+        return None
+    assertion = await store.assertion(request.context)
+    if assertion is None or assertion.client != caller.client:
+        raise NotFound(
+            "The context is no coverage-assertion-id that we gave to this client. Send the id from the order's "
+            "coverage-information, or leave context out and send the order.",
+            expression=("Parameters.parameter.where(name='context')",),
+        )
+    return assertion
+
+
+async def _by_order(
+    order: Given,
+    request: PackageRequest,
+    assertion: Assertion | None,
+    sources: Sources,
+    today: date,
+    picks: _Picks,
+) -> None:
+    if not is_order(order.resource):
+        text = f"{order.name} is of a type that is no order here. Send a request such as a MedicationRequest."
+        picks.issues.append(issue("warning", "not-supported", text, (order.expression,)))
+        return
+    what = ordered(order.resource, request.referenced)
+    start = requested_start(order.resource, today)
+    match = sources.registry.match(what.named, start)
+    if match is None:
+        picks.issues.append(_no_form(order, what, sources.settings))
+    elif match.revision is None:
+        text = (
+            f"No revision of the {match.title} policy is in force on the day from which {order.name} asks: "
+            f"the policy takes effect on {match.earliest.isoformat()}. There is no form for that day."
+        )
+        picks.issues.append(issue("warning", "business-rule", text, (order.expression,)))
+    else:
+        content = _asserted(assertion, match.policy_id, sources.shelf)
+        picks.take(content or await _for_policy(match.revision, start, request, sources), order)
+
+
+def _no_form(order: Given, what: Ordered, settings: Settings) -> Json:
+    """Why an order gets no form, and what to do if one was expected (2.2.0 oper-8)."""
+    if what.unread:
+        text = (
+            f"{order.name} refers to a Medication that was not sent, so what it orders is not known. "
+            "Contain the Medication in the order, or send it as a parameter named referenced."
+        )
+        return issue("warning", "not-found", text, (f"{order.expression}.medication",))
+    if not (what.named.codes or what.named.names):
+        text = f"{order.name} does not name what it orders. Send the order with a code."
+        return issue("warning", "required", text, (order.expression,))
+    text = (
+        f"No form is needed for {order.name}: no policy of ours asks for documentation of what it orders. "
+        f"If documentation was asked for earlier, the order has changed since, or call {settings.payer_phone}."
+    )
+    return issue("information", "informational", text, (order.expression,))
+
+
+async def _for_policy(policy: Policy, start: date, request: PackageRequest, sources: Sources) -> Content:
+    """The renewal form when an authorization on file allows a renewal from that start; else the initial one."""
+    renewal = policy.pathways.get(RENEWAL)
+    pathway = policy.pathways[INITIAL]
+    if renewal is not None and await _on_file(policy, start, request, sources):
+        pathway = renewal
+    canonical = versioned(pathway.questionnaire, pathway.questionnaire_version)
+    content = sources.shelf.content(canonical)
+    if content is None:
+        raise InvalidPolicy(f"Policy {policy.ref.id} names a form that is not loaded.")
+    return content
+
+
+async def _on_file(policy: Policy, start: date, request: PackageRequest, sources: Sources) -> bool:
+    members: set[MemberId] = set()
+    for coverage in request.coverages:
+        members |= member_ids(coverage.resource, sources.settings)
+    for member in sorted(members):
+        if has_renewable(await sources.store.authorizations(member, policy.ref.id), policy, start):
+            return True
+    return False
+
+
+def _asserted(assertion: Assertion | None, policy_id: str, shelf: Shelf) -> Content | None:
+    """The form that CRD named, if the order still falls under the same policy (2.2.0 prof-1, spec-128)."""
+    if assertion is None or assertion.questionnaire is None or assertion.policy_id != policy_id:
+        return None
+    return _current(assertion.questionnaire, shelf)
+
+
+def _by_context(assertion: Assertion, sources: Sources, picks: _Picks) -> None:
+    content = _current(assertion.questionnaire, sources.shelf) if assertion.questionnaire else None
+    if content is not None:
+        picks.take(content)
+        return
+    text = (
+        "The context was given without a form, or with one that is no longer in use: no documentation is needed "
+        f"for it now. If you expected a form, send the order, or call {sources.settings.payer_phone}."
+    )
+    picks.issues.append(issue("information", "informational", text))
+
+
+def _current(canonical: str, shelf: Shelf) -> Content | None:
+    """The form in the version that was named, else its newest one."""
+    return shelf.content(canonical) or shelf.content(split_canonical(canonical)[0])
+
+
+def _references(orders: list[Given], assertion: Assertion | None) -> tuple[Mapping[str, Any], ...]:
+    found = [reference for order in orders if (reference := reference_to(order.resource))]
+    if not orders and assertion is not None:
+        found = [{"reference": assertion.order_reference}]
+    return tuple(found)
