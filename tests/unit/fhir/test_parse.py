@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service.errors import InvalidResource
 from service.fhir.parse import MAX_DEPTH, MAX_FAULTS, StructureCheck
@@ -76,6 +78,8 @@ def test_what_r4_allows_has_no_fault(check: StructureCheck, elements: Json) -> N
         ({"_birthDate": {"id": "x"}}, "Patient.birthDate", "structure"),
         ({"_birthDate": {"id": "x", "value": "y"}, "birthDate": "1958"}, "Patient.birthDate.value", "structure"),
         ({"_birthDate": "x"}, "Patient.birthDate", "structure"),
+        ({"name": [{"given": [None], "_given": [None]}]}, "Patient.name[0].given[0]", "structure"),
+        ({"name": [{"given": ["A", None], "_given": [{"id": "x"}]}]}, "Patient.name[0].given[1]", "structure"),
         ({"name": [{"given": "A"}]}, "Patient.name[0].given", "structure"),
         ({"name": [{"text": "a\x00b"}]}, "Patient.name[0].text", "value"),
         ({"maritalStatus": "M"}, "Patient.maritalStatus", "structure"),
@@ -84,6 +88,8 @@ def test_what_r4_allows_has_no_fault(check: StructureCheck, elements: Json) -> N
         ({"id": "a_b"}, "Patient.id", "value"),
         ({"meta": {"project": "x"}}, "Patient.meta.project", "structure"),
         ({"photo": [{"data": "not base64!"}]}, "Patient.photo[0].data", "value"),
+        ({"photo": [{"data": 7}]}, "Patient.photo[0].data", "structure"),
+        ({"photo": [{"data": ""}]}, "Patient.photo[0].data", "value"),
         ({"photo": [{"data": "QUJ"}]}, "Patient.photo[0].data", "value"),
         ({"photo": [{"size": -1}]}, "Patient.photo[0].size", "value"),
         ({"text": {"status": "generated", "div": "hello"}}, "Patient.text.div", "value"),
@@ -237,3 +243,16 @@ def test_require_gives_the_resource_back_or_all_its_faults(check: StructureCheck
     assert "2 faults" in caught.value.text
     with pytest.raises(InvalidResource, match="must be a resource"):
         check.require([])
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.decimals() | st.text()
+_NAMES = st.text() | st.sampled_from(["resourceType", "id", "item", "_status", "valueCode", "extension", "contained"])
+_JSON = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(_NAMES, inner), max_leaves=20)
+
+
+@given(value=_JSON, name=_NAMES | st.sampled_from(["status", "patient", "insurance", "created", "_created"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_value_anywhere_is_answered_and_never_a_crash(check: StructureCheck, value: Any, name: str) -> None:
+    check.check(value)
+    check.check({"resourceType": "Claim", name: value})
+    check.check({"resourceType": "Bundle", "type": "batch", "entry": [{"resource": value}, value]})
