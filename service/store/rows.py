@@ -42,8 +42,8 @@ class IssuedToken:
 def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Inserts unless a unique constraint says it is there; waits for others who insert the same at this moment."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return connection.execute(statement).first() is not None
 
 
 def reply_to(connection: Connection, client: ClientId, content_hash: str) -> StoredReply | None:

@@ -1,0 +1,1 @@
+"""Each port against every adapter."""
