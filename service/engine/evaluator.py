@@ -109,10 +109,12 @@ class V8Engine:
             isolate.close()
 
     def _call(self, function: str, request: Any, *, seconds: float) -> str:
-        """One call into the script; an isolate that failed or ran out of time is not used again."""
+        """One call into the script and its outcome; an isolate that failed or ran out of time is not used again."""
         text = self._encoder.encode(request).decode()
+        isolate = self._started()
         try:
-            return self._started().call(function, text, seconds=seconds)
+            isolate.call(function, text, seconds=seconds)
+            return isolate.outcome(seconds=seconds)
         except (EngineFailed, DeadlinePassed):
             self._discard()
             raise
@@ -141,8 +143,7 @@ class V8Engine:
             "parameters": {name: _parameter(value) for name, value in evaluation.parameters.items()},
             "now": evaluation.now.isoformat(timespec="milliseconds"),
         }
-        self._call("evaluate", request, seconds=self._limits.seconds)
-        outcome = msgspec.json.decode(self._call("take", "", seconds=self._limits.seconds))
+        outcome = msgspec.json.decode(self._call("evaluate", request, seconds=self._limits.seconds))
         if outcome is None:
             self._discard()
             raise EngineFailed(f"The CQL library {evaluation.library.name} did not come to an end.")
@@ -153,7 +154,7 @@ class V8Engine:
 
 
 def check(logic: LogicSet) -> None:
-    """Raises EngineFailed when a logic set cannot be evaluated rightly: unsupported ELM, or a missing value set."""
+    """Raises EngineFailed when a logic set cannot be evaluated rightly: unsupported ELM, a missing library or value set."""
     for library in logic.libraries:
         faults = lint.faults(library.elm)
         if faults:
@@ -161,6 +162,11 @@ def check(logic: LogicSet) -> None:
         declared = (elm.name(library.elm), elm.version(library.elm))
         if declared != (library.ref.name, library.ref.version):
             raise EngineFailed(f"The CQL library {library.ref.name}|{library.ref.version} declares another name.")
+    present = {(library.ref.name, version) for library in logic.libraries for version in (library.ref.version, None)}
+    included = [include for library in logic.libraries for include in elm.includes(library.elm)]
+    absent = [f"{i.name}|{i.version}" for i in included if (i.name, i.version) not in present]
+    if absent:
+        raise EngineFailed(f"These CQL libraries are included and not there: {', '.join(absent)}.")
     missing = missing_value_sets(logic)
     if missing:
         raise EngineFailed(f"These value sets are needed and not there: {', '.join(missing)}.")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import Final
 
@@ -16,35 +17,39 @@ from py_mini_racer import JSEvalException, JSFunction, JSTimeoutException, MiniR
 
 from service.errors import DeadlinePassed, EngineFailed
 
-_FUNCTIONS: Final = ("load", "forget", "evaluate", "take")
+_FUNCTIONS: Final = ("load", "forget", "evaluate")
 
 
 class Isolate:
     """One V8 isolate with the engine's script in it. Call it from one thread at a time, never from its own loop.
 
-    The script sees no host function: text goes in, text comes out. After `call` has raised, discard the isolate.
+    The script sees no host function: text goes in, text comes out. After a call has raised, discard the isolate.
     """
 
     def __init__(self, script: str, *, memory_bytes: int, start_seconds: float) -> None:
         self._pid = os.getpid()
         self._closing = ExitStack()
         try:
-            racer = self._open(memory_bytes)
-            racer.eval(script, timeout_sec=start_seconds)
-            self._functions = {name: _function(racer, name) for name in _FUNCTIONS}
+            self._racer = self._open(memory_bytes)
+            self._racer.eval(script, timeout_sec=start_seconds)
+            self._functions = {name: _function(self._racer, name) for name in _FUNCTIONS}
         except BaseException:
             self._closing.close()
             raise
 
-    def call(self, function: str, text: str, *, seconds: float) -> str:
-        """Calls one of the script's functions. Raises DeadlinePassed, or EngineFailed in our own words."""
-        try:
-            answer = self._functions[function](text, timeout_sec=seconds)
-        except JSTimeoutException:
-            raise DeadlinePassed(f"The CQL engine did not finish within {seconds:g} seconds.") from None
-        except JSEvalException as failed:
-            # The message may repeat what is in a record, so only the kind of failure is told.
-            raise EngineFailed(f"The CQL engine stopped ({type(failed).__name__}).") from None
+    def call(self, function: str, text: str, *, seconds: float) -> None:
+        """Begins `load`, `forget` or `evaluate`. Raises DeadlinePassed, or EngineFailed in our own words."""
+        with _own_words(seconds):
+            self._functions[function](text, timeout_sec=seconds)
+
+    def outcome(self, *, seconds: float) -> str:
+        """Waits until what `evaluate` began has ended; its outcome as JSON text. Raises as `call` does.
+
+        This is source text and not a call of a function: mini-racer makes the list of arguments in a step that no
+        time limit covers, and that step would wait for a runaway evaluation for ever.
+        """
+        with _own_words(seconds):
+            answer = self._racer.eval("cqlhost.take()", timeout_sec=seconds)
         if not isinstance(answer, str):
             raise EngineFailed("The CQL engine answered something that is not text.")
         return answer
@@ -66,6 +71,17 @@ class Isolate:
         racer = self._closing.enter_context(mini_racer(event_loop=loop))
         racer.set_hard_memory_limit(memory_bytes)
         return racer
+
+
+@contextmanager
+def _own_words(seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except JSTimeoutException:
+        raise DeadlinePassed(f"The CQL engine did not finish within {seconds:g} seconds.") from None
+    except JSEvalException as failed:
+        # The message may repeat what is in a record, so only the kind of failure is told.
+        raise EngineFailed(f"The CQL engine stopped ({type(failed).__name__}).") from None
 
 
 def _function(racer: MiniRacer, name: str) -> JSFunction:

@@ -1,6 +1,6 @@
 // Our side of the script that runs in the V8 isolate: loads logic once, evaluates defines over one patient's records.
 //
-// Python calls three functions with JSON text and gets JSON text back: `load`, `evaluate` and `take`.
+// Python calls `load`, `forget` and `evaluate` with JSON text; `take` gives JSON text back.
 // cql-execution is asynchronous throughout, but nothing here waits for the outside, so an evaluation has finished
 // when the microtasks of the call that began it have run; `take` then hands out its outcome.
 import cql from "cql-execution";
@@ -19,7 +19,7 @@ function patientOf(records) {
   return source.currentPatient();
 }
 
-/** {digest, libraries: [ELM], valueSets: [{url, version, codes: [{code, system, version}]}]} -> "" */
+/** {digest, libraries: [ELM], valueSets: [{url, version, codes: [{code, system, version}]}]} */
 function load(text) {
   const { digest, libraries, valueSets } = JSON.parse(text);
   const repository = new cql.Repository(libraries);
@@ -32,12 +32,11 @@ function load(text) {
     libraries: libraries.map((elm) => new cql.Library(elm, repository)),
     codes: new cql.CodeService(expansions),
   });
-  return "";
 }
 
-function forget(digest) {
-  logicByDigest.delete(digest);
-  return "";
+/** A digest as JSON text */
+function forget(text) {
+  logicByDigest.delete(JSON.parse(text));
 }
 
 /** {type, value} -> a CQL value. Dates keep the precision that they came with. */
@@ -93,17 +92,16 @@ async function valuesOf(request) {
   return values;
 }
 
-/** {digest, library, version, defines, records, parameters, now} -> "", and `take` gives the outcome */
+/** {digest, library, version, defines, records, parameters, now}; `take` gives the outcome */
 function evaluate(text) {
   outcome = null;
   valuesOf(JSON.parse(text)).then(
     (values) => { outcome = { values }; },
     (error) => { outcome = { failure: error instanceof Failure ? error.report : { kind: "failed" } }; },
   );
-  return "";
 }
 
-/** -> {values} or {failure: {kind, define, library, locator, valueSet}} */
+/** -> null, or of what `evaluate` began {values} or {failure: {kind, define, library, locator, valueSet}} */
 function take() {
   const text = JSON.stringify(outcome);
   outcome = null;
