@@ -69,7 +69,7 @@ class Received:
 
 def receive(body: object, check: StructureCheck) -> Received:
     """Check a request's body. InvalidResource, MissingElement or UnresolvedReference with FHIRPath, else Received."""
-    bundle = _bundle(body)
+    bundle = bundle_of(body)
     _refuse_empty(bundle)
     check.require(bundle, expected=frozenset({"Bundle"}))
     if bundle.get("type") != "collection":
@@ -112,7 +112,8 @@ def check_sequences(claim: Json, name: str) -> frozenset[int]:
     return frozenset(seen)
 
 
-def _bundle(body: object) -> Json:
+def bundle_of(body: object) -> Json:
+    """The request Bundle of a body that is one, or Parameters with it as the parameter `resource`."""
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
         named = [p for p in listed(body, "parameter") if p.get("name") == "resource"]
         if len(named) != 1:

@@ -1,0 +1,67 @@
+"""The X12 names of decisions and refusals, read from x12.toml: code meanings are data, never code."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from service.errors import InvalidPolicy
+from service.fhir.build import Json, code_concept, concept
+from service.fhir.canonical import X12_DECISION_REASON, X12_REVIEW_ACTION
+from service.policy.decision import Outcome
+
+TABLE: Final = Path(__file__).with_name("x12.toml")
+_DECIDED: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why a request cannot be processed (X12 901), what to do (889), the X12 element, and our own words."""
+
+    key: str
+    code: str
+    follow_up: str
+    element: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class X12Codes:
+    """The whole table. `authorized_provider` is a code of X12 98, None when the payer set none."""
+
+    review_actions: Mapping[Outcome, tuple[str, str]]
+    decision_reasons: Mapping[Outcome, str]
+    rejects: Mapping[str, Reject]
+    authorized_provider: str | None
+
+    def review_action(self, outcome: Outcome) -> Json:
+        """The reviewActionCode of a decided line."""
+        code, display = self.review_actions[outcome]
+        return code_concept(X12_REVIEW_ACTION, code, display)
+
+    def decision_reason(self, outcome: Outcome, text: str) -> Json:
+        """A reasonCode: the payer's code of list 886 when one is set, and our text (trap 20: none is invented)."""
+        code = self.decision_reasons.get(outcome)
+        return concept(*([{"system": X12_DECISION_REASON, "code": code}] if code else []), text=text)
+
+
+def load_codes(path: Path = TABLE) -> X12Codes:
+    """Read a table. InvalidPolicy, at start, when a decision has no code or a refusal is not complete."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        actions = table["review-action"]
+        return X12Codes(
+            review_actions={o: (actions[o.value]["code"], actions[o.value]["display"]) for o in _DECIDED},
+            decision_reasons={Outcome(name): code for name, code in table["decision-reason"].items()},
+            rejects={key: _reject(key, row) for key, row in table["reject"].items()},
+            authorized_provider=table["entity"]["authorized-provider"] or None,
+        )
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
+        raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault
+
+
+def _reject(key: str, row: Mapping[str, Any]) -> Reject:
+    return Reject(key, row["code"], row["follow-up"], row["element"], row["text"])

@@ -1,0 +1,119 @@
+"""What is decided on a request, whatever happens: refused, determined by the rules, or pended. Never an exception."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from service.determine.request import PriorAuthRequest, Receipt, RequestLine
+from service.errors import ServiceError
+from service.fhir.canonical import PAS_CERTIFICATION_TYPE, X12_CERTIFICATION_TYPE
+from service.pas.codes import Reject
+from service.pas.dependencies import PasDependencies
+from service.pas.elements import codings, extensions
+from service.policy.case import Authorization
+from service.policy.decision import RULES, Decision, Obstacle, Outcome
+from service.policy.determination import Determination, LineDetermination
+from service.ports import Resource
+
+# The guide wants an answer within 15 seconds, network included (PAS spec-7).
+DECIDE_SECONDS: Final = 8.0
+_CANCEL: Final = "3"  # X12 1322, "Cancel" in the guide's Claim-HomecareAuthorizationUpdateExample
+_CODE_END: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-productOrServiceCodeEnd"
+
+_NOT_EVALUATED: Final = Obstacle(
+    "evaluation", "The request could not be evaluated automatically in time. A reviewer decides."
+)
+_CANCELLED: Final = Obstacle(
+    "cancellation", "The request cancels this service. A reviewer closes it; nothing is authorized by this answer."
+)
+_RANGE: Final = Obstacle(
+    "code-range", "The line asks for a range of codes. Rules authorize one code; a reviewer decides."
+)
+
+_log = logging.getLogger(__name__)
+
+
+def refusal(request: PriorAuthRequest, dependencies: PasDependencies) -> Reject | None:
+    """Why the request is not ours to decide: its insurer is identified, and is another payer.
+
+    An insurer without identifier is doubt, not another payer: the rules then pend.
+    """
+    settings = dependencies.settings
+    us = (settings.payer_id_system, settings.payer_id)
+    if request.insurer_ids and us not in request.insurer_ids:
+        return dependencies.codes.rejects["wrong-payer"]
+    return None
+
+
+def refused(request: PriorAuthRequest, reject: Reject) -> Determination:
+    """Every line ends in the same error."""
+    return _all(request.lines, Outcome.ERROR, Obstacle(reject.key, reject.text))
+
+
+async def determined(request: PriorAuthRequest, receipt: Receipt, dependencies: PasDependencies) -> Determination:
+    """The rules' determination, with what they must not approve held back; all pended when the rules fail."""
+
+    async def on_file(policy_id: str) -> Sequence[Authorization]:
+        member = request.member
+        return () if member is None else await dependencies.store.authorizations(member, policy_id)
+
+    try:
+        async with asyncio.timeout(DECIDE_SECONDS):
+            determination = await dependencies.determiner.determine(request, receipt, on_file)
+    except (ServiceError, TimeoutError) as failure:
+        _log.error("a request could not be determined", extra={"reason": type(failure).__name__})
+        return _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
+    by_sequence = {line.sequence: line for line in request.lines}
+    return Determination(
+        tuple(_hold(line, by_sequence[line.sequence], request.claim) for line in determination.lines)
+    )
+
+
+def _hold(line: LineDetermination, requested: RequestLine, claim: Resource) -> LineDetermination:
+    """A cancelled certification is not a request to certify, and a range is more than its first code."""
+    if _cancels(claim) or _cancels(requested.item):
+        return _pended(line, _CANCELLED)
+    if any(extensions(requested.item, _CODE_END)) and line.outcome is Outcome.APPROVED:
+        return _pended(line, _RANGE)
+    return line
+
+
+def _cancels(element: Resource) -> bool:
+    return any(
+        (X12_CERTIFICATION_TYPE, _CANCEL) in codings(extension.get("valueCodeableConcept"))
+        for extension in extensions(element, PAS_CERTIFICATION_TYPE)
+    )
+
+
+def _pended(line: LineDetermination, obstacle: Obstacle) -> LineDetermination:
+    notes = (obstacle.text, *line.notes)
+    return replace(
+        line,
+        decision=Decision(Outcome.PENDED, RULES, notes),
+        period=None,
+        obstacles=(*line.obstacles, obstacle),
+        notes=notes,
+    )
+
+
+def _all(lines: Sequence[RequestLine], outcome: Outcome, obstacle: Obstacle) -> Determination:
+    return Determination(
+        tuple(
+            LineDetermination(
+                sequence=line.sequence,
+                code=line.code,
+                decision=Decision(outcome, RULES, (obstacle.text,)),
+                period=None,
+                policy=None,
+                pathway=None,
+                findings=(),
+                obstacles=(obstacle,),
+                notes=(obstacle.text,),
+            )
+            for line in lines
+        )
+    )

@@ -1,0 +1,47 @@
+"""PAS over HTTP, one router for each guide version."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.pas.dependencies import PasDependencies
+from service.pas.inquire import Inquire
+from service.pas.shape import Shape, Version
+from service.pas.submit import Submit
+from service.pas.v201 import V201
+from service.pas.v221 import V221
+from service.wire import FHIR_JSON, fhir_response, read_body
+
+SHAPES: Final[dict[Version, Shape]] = {shape.version: shape for shape in (V201, V221)}
+
+
+def build(dependencies: PasDependencies, version: Version) -> APIRouter:
+    """Claim/$submit, Claim/$inquire and ClaimResponse/{id}, relative to the version's FHIR base.
+
+    ServiceErrors are left to the application, which makes OperationOutcomes of them.
+    """
+    router = APIRouter()
+    submit = Submit(dependencies, SHAPES[version])
+    inquire = Inquire(dependencies, SHAPES[version])
+
+    @router.post("/Claim/$submit")
+    async def submit_claim(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/Claim.cu")
+        reply = await submit(await read_body(request, dependencies.settings), caller.client)
+        return Response(reply.body, status_code=reply.status, media_type=FHIR_JSON)
+
+    @router.post("/Claim/$inquire")
+    async def inquire_claim(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/Claim.rs")
+        return fhir_response(await inquire(await read_body(request, dependencies.settings), caller))
+
+    @router.get("/ClaimResponse/{case_id}")
+    async def read_claim_response(request: Request, case_id: str) -> Response:
+        caller = await dependencies.access(request, "system/ClaimResponse.rs")
+        return fhir_response(await inquire.read(case_id, caller))
+
+    return router
