@@ -1,0 +1,116 @@
+"""Every call's request id, log line and metrics, and every error as an OperationOutcome."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import log
+from service.errors import ServiceError
+from service.fhir.outcome import answer_for, issue, operation_outcome, outcome
+from service.ports import Ids
+from service.wire import fhir_response
+
+_log = logging.getLogger(__name__)
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_WORDS: Final = {
+    404: ("not-found", "There is nothing at this address."),
+    405: ("not-supported", "This address does not take that method."),
+}
+
+
+class Calls:
+    """ASGI middleware: gives each call a request id, writes one log line, counts, and adds security headers.
+
+    The log line and the metrics name the route's template, never the path or the query: those may hold ids.
+    """
+
+    def __init__(self, app: ASGIApp, ids: Ids, metrics: CollectorRegistry) -> None:
+        self._app = app
+        self._ids = ids
+        self._count = Counter("http_requests", "Calls answered", ["method", "route", "status"], registry=metrics)
+        self._time = Histogram("http_seconds", "Time to answer", ["method", "route"], registry=metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _received_id(scope) or self._ids.new()
+        token = log.request_id.set(request_id)
+        started = time.perf_counter()
+        status = 500
+
+        async def answered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answered)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+            log.request_id.reset(token)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = (
+            scope["method"] if scope["method"] in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"} else "other"
+        )
+        self._count.labels(method, route, status).inc()
+        self._time.labels(method, route).observe(seconds)
+        fields = {"method": method, "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
+        _log.info("answered", extra=fields)
+
+
+def install_errors(app: FastAPI) -> None:
+    """One handler for our errors, one for the framework's, one for everything else."""
+
+    async def service_error(_request: Request, error: Exception) -> Response:
+        answer = answer_for(error)
+        headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else None
+        return fhir_response(operation_outcome(error), answer.status, headers)
+
+    async def framework_error(_request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 400
+        code, words = _WORDS.get(status, ("invalid", "The request could not be read."))
+        headers = dict(error.headers) if isinstance(error, HTTPException) and error.headers else None
+        return fhir_response(outcome(issue("error", code, words)), status, headers)
+
+    async def unexpected(_request: Request, error: Exception) -> Response:
+        _log.error("unexpected failure", extra={"error": type(error).__name__})
+        return fhir_response(operation_outcome(error, request_id=log.request_id.get()), 500)
+
+    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(HTTPException, framework_error)
+    app.add_exception_handler(RequestValidationError, framework_error)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _received_id(scope: Scope) -> str | None:
+    """The caller's X-Request-ID, when it is a plain id."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            return text if _REQUEST_ID.fullmatch(text) else None
+    return None
+
+
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-ID"] = request_id
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

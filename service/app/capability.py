@@ -1,0 +1,88 @@
+"""CapabilityStatements: what each FHIR base can do, in the versions of DTR and PAS that it speaks."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from service.fhir import build as fhir
+from service.fhir.canonical import (
+    DTR_GUIDE,
+    DTR_OPERATION_PACKAGE,
+    FHIR_VERSION,
+    PAS_GUIDE,
+    PAS_OPERATION_INQUIRE,
+    PAS_OPERATION_SUBMIT,
+    versioned,
+)
+from service.settings import Settings
+from service.wire import fhir_response
+
+# When the interface last changed; CapabilityStatement.date is mandatory.
+_DATE: Final = "2026-11-22"
+_SMART_SECURITY: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+
+
+def build(settings: Settings, base: str, *, dtr: str, pas: str) -> APIRouter:
+    """GET {base}/metadata. `dtr` and `pas` are the guide versions of this base."""
+    router = APIRouter()
+    statement = capability_statement(settings, base, dtr=dtr, pas=pas)
+
+    @router.get("/metadata")
+    async def metadata() -> Response:
+        return fhir_response(statement)
+
+    return router
+
+
+def capability_statement(settings: Settings, base: str, *, dtr: str, pas: str) -> dict[str, Any]:
+    """The statement of one FHIR base (kind instance, R4)."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "url": f"{settings.base_url}{base}/metadata",
+        "name": "PriorAuthorizationService",
+        "title": f"Prior authorization of {settings.payer_name}",
+        "status": "active",
+        "date": _DATE,
+        "publisher": settings.payer_name,
+        "kind": "instance",
+        "implementation": {"description": f"DTR {dtr} and PAS {pas}", "url": f"{settings.base_url}{base}"},
+        "fhirVersion": FHIR_VERSION,
+        "format": ["json"],
+        "implementationGuide": [versioned(DTR_GUIDE, dtr), versioned(PAS_GUIDE, pas)],
+        "rest": [
+            {
+                "mode": "server",
+                "security": {
+                    "cors": bool(settings.cors_origins),
+                    "service": [fhir.code_concept(_SMART_SECURITY, "SMART-on-FHIR")],
+                    "description": "SMART Backend Services; see .well-known/smart-configuration",
+                },
+                "resource": [*map(_definitional, ("Library", "Questionnaire", "ValueSet")), *_claims()],
+            }
+        ],
+    }
+
+
+def _definitional(kind: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "type": kind,
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "searchParam": [{"name": "url", "type": "uri"}, {"name": "version", "type": "token"}],
+    }
+    if kind == "Questionnaire":
+        entry["operation"] = [{"name": "questionnaire-package", "definition": DTR_OPERATION_PACKAGE}]
+    return entry
+
+
+def _claims() -> list[dict[str, Any]]:
+    operations = [
+        {"name": "submit", "definition": PAS_OPERATION_SUBMIT},
+        {"name": "inquire", "definition": PAS_OPERATION_INQUIRE},
+    ]
+    return [
+        {"type": "Claim", "operation": operations},
+        {"type": "ClaimResponse", "interaction": [{"code": "read"}]},
+    ]
