@@ -1,0 +1,203 @@
+"""The command line: serve, evaluate, policy check, policy test, policy build."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+
+from service import log
+from service.app.compose import create_app
+from service.app.parts import build_rules, policy_roots, structure_check
+from service.cases.run import Bench, read_cases, run_cases
+from service.catalog.registry import HOME, check_folders
+from service.determine.request import Receipt
+from service.errors import InvalidPolicy, ServiceError
+from service.fhir.json import encode
+from service.fhir.outcome import operation_outcome
+from service.pas.request import parse
+from service.policy.case import Authorization, MemberId
+from service.policy.dates import DatePeriod
+from service.policy.determination import as_json
+from service.ports import SystemClock
+from service.settings import Settings
+from service.wire import read_json
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Payer-side prior authorization."
+)
+policy = typer.Typer(no_args_is_help=True, help="Check, test and translate policies.")
+app.add_typer(policy, name="policy")
+
+
+def _settings_help() -> str:
+    lines = [
+        f"PA_{name.upper()}: {field.description} (default: {field.default!r})\n"
+        for name, field in Settings.model_fields.items()
+        if name != "demo"
+    ]
+    return "Settings, from the environment:\n\n" + "\n".join(lines)
+
+
+@app.command(epilog=_settings_help())
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    data: Annotated[Path, typer.Option(help="Folder of the SQLite file.")] = Path(".data"),
+    demo: Annotated[bool, typer.Option(help="Demo EHR, made-up patients and access without a token.")] = False,
+) -> None:
+    """Start the service."""
+    # SIGTERM drains and ends with 0: uvicorn hands the signal back to this after it has drained.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if demo and not _is_loopback(host):
+        _stop("--demo gives access without a token, so it listens on loopback only. Leave --host out.")
+    log.set_up()
+    listening = _listen(host, port)
+    settings = _settings(host, listening.getsockname()[1], demo)
+    try:
+        service = create_app(settings, data)
+    except InvalidPolicy as error:
+        _stop(error.text)
+    config = uvicorn.Config(service, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    if demo:
+        _announce_demo(settings)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket, opened first: a port in use is said before anything is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        _stop(f"{host} port {port} cannot be listened on: {error.strerror}.")
+
+
+def _settings(host: str, port: int, demo: bool) -> Settings:
+    settings = Settings()
+    changes: dict[str, object] = {"demo": demo or settings.demo}
+    if "public_url" not in settings.model_fields_set:
+        changes["public_url"] = f"http://{host}:{port}"
+    return settings.model_copy(update=changes)
+
+
+def _announce_demo(settings: Settings) -> None:
+    base = settings.base_url
+    print(
+        f"\n  DEVELOPMENT ACCESS IS ON: callers on this machine need no token, and the coverage that a request\n"
+        f"  presents is believed. Never use --demo with real patients.\n\n"
+        f"  Start here      {base}/\n"
+        f"  Demo EHR        {base}/demo\n"
+        f"  CDS Hooks       {base}/cds-services\n"
+        f"  FHIR (newest)   {base}/fhir/metadata\n"
+        f"  FHIR (2.0.1)    {base}/2.0.1/fhir/metadata\n",
+        flush=True,
+    )
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A PAS request Bundle.", metavar="BUNDLE.json")],
+    renewal_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="END", help="Assume an authorization on file that ends then."),
+    ] = None,
+) -> None:
+    """Print the determination of a request as JSON; store nothing. The presented coverage is believed."""
+    settings = Settings()
+    try:
+        rules = build_rules(settings, trusts_coverage=True)
+        request = parse(read_json(bundle.read_bytes(), settings), rules.check, member_system=settings.member_system)
+        end = renewal_of.date() if renewal_of else None
+        receipt = Receipt(SystemClock().now())
+
+        async def on_file(policy_id: str) -> Sequence[Authorization]:
+            return _on_file(policy_id, end)
+
+        determination = asyncio.run(rules.determiner.determine(request, receipt, on_file))
+        rules.engine.close()
+    except InvalidPolicy as error:
+        _stop(error.text)
+    except OSError:
+        _stop(f"{bundle} cannot be read.")
+    except ServiceError as error:
+        print(encode(operation_outcome(error)).decode(), file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(encode(as_json(determination)).decode())
+
+
+def _on_file(policy_id: str, end: date | None) -> Sequence[Authorization]:
+    if end is None:
+        return ()
+    return (Authorization("ON-FILE", policy_id, MemberId("any"), DatePeriod(date(end.year - 1, 1, 1), end)),)
+
+
+@policy.command("check")
+def policy_check() -> None:
+    """Cross-check every policy; list every fault with file and place."""
+    roots = policy_roots(Settings())
+    try:
+        faults = check_folders(roots, structure_check())
+    except InvalidPolicy as error:
+        _stop(error.text)
+    for root, fault in faults:
+        print(f"{root / fault.file}: {fault.place + ': ' if fault.place else ''}{fault.problem}")
+    if faults:
+        raise typer.Exit(1)
+    print(f"No faults in {len(roots)} policy folder{'s' if len(roots) > 1 else ''}.")
+
+
+@policy.command("test")
+def policy_test(
+    folder: Annotated[Path, typer.Argument(help="A policy folder.", metavar="DIR")] = HOME,
+) -> None:
+    """Run the policy cases of a folder; exit 1 if one is not as wanted."""
+    settings = Settings()
+    try:
+        rules = build_rules(settings, trusts_coverage=True, roots=[folder.resolve()])
+        bench = Bench(rules.registry, rules.determiner, rules.check, settings)
+        results = asyncio.run(run_cases(bench, read_cases(folder)))
+        rules.engine.close()
+    except InvalidPolicy as error:
+        _stop(error.text)
+    failed = [result for result in results if result.failures]
+    for result in failed:
+        print(f"FAILED {result.file}: {result.note}")
+        for failure in result.failures:
+            print(f"    {failure}")
+    print(f"{len(results) - len(failed)} as wanted, {len(failed)} not.")
+    if failed or not results:
+        raise typer.Exit(1)
+
+
+@policy.command("build")
+def policy_build(folder: Annotated[Path, typer.Argument(help="A policy folder.", metavar="DIR")]) -> None:
+    """Translate a policy folder's CQL to ELM (needs Node)."""
+    command = [str(HOME / "tools" / "with-node.sh"), "node", "tools/translate.mjs", "--policy", str(folder.resolve())]
+    raise typer.Exit(subprocess.run(command, cwd=HOME, check=False).returncode)  # noqa: S603 our own script
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _stop(text: str) -> NoReturn:
+    print(text, file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

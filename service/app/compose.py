@@ -1,0 +1,185 @@
+"""create_app: the only place that knows every concrete adapter."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+
+from service.access.assemble import Access, open_access
+from service.app import answers, capability, home, operations
+from service.app.parts import Rules, build_rules
+from service.crd import routes as crd
+from service.demo import routes as demo
+from service.dtr import routes as dtr
+from service.dtr.populate import Chart, ChartLogic, populate
+from service.engine.prepare import prepare
+from service.errors import NotFound
+from service.fhir.canonical import split_canonical
+from service.pas import routes as pas
+from service.pas.codes import load_codes
+from service.pas.dependencies import PasDependencies
+from service.policy.finding import Evidence
+from service.ports import Clock, Ids, RandomIds, Resource, SystemClock
+from service.settings import Settings
+from service.store.sql import SqlStore, open_store
+
+NEWEST: Final = "/fhir"
+PREVIOUS: Final = "/2.0.1/fhir"
+_HTTP_SECONDS: Final = 5.0
+
+
+def create_app(
+    settings: Settings, data: Path, *, clock: Clock | None = None, ids: Ids | None = None, rules: Rules | None = None
+) -> FastAPI:
+    """The whole service. Opens the store (a SQLite file in `data` unless a database is set) and loads the policies.
+
+    Raises InvalidPolicy when a policy, the client file or the database URL is not usable.
+    """
+    clock, ids = clock or SystemClock(), ids or RandomIds()
+    rules = rules or build_rules(settings, trusts_coverage=settings.demo or settings.trust_presented_coverage)
+    store = open_store(settings.database_url or _sqlite(data), clock)
+    outward = httpx.AsyncClient(timeout=_HTTP_SECONDS, follow_redirects=False)
+    access = open_access(settings, store, outward, clock)
+    parts = _Parts(rules, store, access, clock, ids)
+    app = FastAPI(
+        title="Prior authorization", docs_url=None, redoc_url=None, openapi_url=None, lifespan=parts.lifespan(outward)
+    )
+    metrics = CollectorRegistry()
+    answers.install_errors(app)
+    _include(app, parts, metrics)
+    if settings.demo:
+        parts.include_demo(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(answers.Calls, ids=ids, metrics=metrics)
+    return app
+
+
+class _Parts:
+    """What the routers are given, while they are put together."""
+
+    def __init__(self, rules: Rules, store: SqlStore, access: Access, clock: Clock, ids: Ids) -> None:
+        self.rules = rules
+        self.settings = rules.settings
+        self.store = store
+        self.access = access
+        self.clock = clock
+        self.ids = ids
+
+    def lifespan(self, outward: httpx.AsyncClient) -> Any:
+        @asynccontextmanager
+        async def run(app: FastAPI) -> AsyncIterator[None]:
+            for loaded in self.rules.registry.all():
+                await self.rules.engine.warm(loaded.logic)
+            # A full collection over a large, unchanging heap is what makes the slowest answers slow.
+            gc.collect()
+            gc.freeze()
+            yield
+            client = getattr(app.state, "payer", None)
+            if client is not None:
+                await client.aclose()
+            await outward.aclose()
+            self.rules.engine.close()
+            await self.store.close()
+
+        return run
+
+    def crd(self) -> crd.CrdDependencies:
+        return crd.CrdDependencies(
+            settings=self.settings,
+            registry=self.rules.registry,
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            access=self.access.hooks,
+            check=self.rules.check,
+        )
+
+    def dtr(self) -> dtr.DtrDependencies:
+        return dtr.DtrDependencies(
+            settings=self.settings,
+            registry=self.rules.registry,
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            access=self.access.fhir,
+            check=self.rules.check,
+            evaluator=self.rules.engine,
+            prepare=prepare,
+        )
+
+    def pas(self) -> PasDependencies:
+        return PasDependencies(
+            settings=self.settings,
+            registry=self.rules.registry,
+            determiner=self.rules.determiner,
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            access=self.access.fhir,
+            check=self.rules.check,
+            codes=load_codes(),
+        )
+
+    def include_demo(self, app: FastAPI) -> None:
+        """The demo EHR calls the payer by HTTP, in this process, as a caller of this machine."""
+        transport = httpx.ASGITransport(app=app)
+        app.state.payer = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+        dependencies = demo.DemoDependencies(self.settings, self.clock, self.ids, app.state.payer, self._fill)
+        app.include_router(demo.build(dependencies), prefix="/demo")
+
+    async def _fill(
+        self, questionnaire: Resource, records: Sequence[Resource], patient_id: str
+    ) -> tuple[Sequence[dict[str, Any]], Mapping[str, Sequence[Evidence]]]:
+        """A form's answers from a chart, as a DTR client in the EHR would find them."""
+        found = self.rules.registry.questionnaire(split_canonical(str(questionnaire.get("url")))[0])
+        if found is None:
+            raise NotFound("This form is none of ours.")
+        filled = await populate(
+            found[0],
+            questionnaire,
+            Chart(tuple(records), patient_id),
+            logic=ChartLogic(self.rules.engine, prepare),
+            origin="auto-client",
+            now=self._now(),
+        )
+        return filled.items, {
+            link_id: tuple(Evidence(e.reference or e.source, e.path, e.shown) for e in evidence)
+            for link_id, evidence in filled.evidence.items()
+        }
+
+    def _now(self) -> datetime:
+        return self.clock.now()
+
+
+def _include(app: FastAPI, parts: _Parts, metrics: CollectorRegistry) -> None:
+    settings = parts.settings
+    app.include_router(home.build(settings, parts.rules.registry))
+    app.include_router(operations.build(parts.store, parts.rules.registry, metrics))
+    app.include_router(crd.build(parts.crd()))
+    for base, dtr_version, pas_version in ((NEWEST, "2.2.0", "2.2.1"), (PREVIOUS, "2.0.1", "2.0.1")):
+        app.include_router(capability.build(settings, base, dtr=dtr_version, pas=pas_version), prefix=base)
+        app.include_router(parts.access.routes, prefix=base)
+    app.include_router(dtr.build(parts.dtr(), "2.2.0"), prefix=NEWEST)
+    app.include_router(dtr.build(parts.dtr(), "2.0.1"), prefix=PREVIOUS)
+    app.include_router(pas.build(parts.pas(), "2.2.1"), prefix=NEWEST)
+    app.include_router(pas.build(parts.pas(), "2.0.1"), prefix=PREVIOUS)
+
+
+def _sqlite(data: Path) -> str:
+    data.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{data / 'service.db'}"
