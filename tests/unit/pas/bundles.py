@@ -10,7 +10,7 @@ PAS = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/"
 HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 NPI = "http://hl7.org/fhir/sid/us-npi"
 MEMBER_SYSTEM = "https://payer.example.org/member"
-FORM = "http://payer.example.org/fhir/Questionnaire/imdelltra-initial"
+FORM = "https://payer.example.org/fhir/Questionnaire/imdelltra-initial"
 MB = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]}
 
 CLAIM = "urn:uuid:a0000000-0000-4000-8000-000000000001"
