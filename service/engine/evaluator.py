@@ -154,7 +154,7 @@ class V8Engine:
 
 
 def check(logic: LogicSet) -> None:
-    """Raises EngineFailed when a logic set cannot be evaluated rightly: unsupported ELM, a missing library or value set."""
+    """Raises EngineFailed if logic cannot be evaluated rightly: unsupported ELM, a missing library or value set."""
     for library in logic.libraries:
         faults = lint.faults(library.elm)
         if faults:

@@ -31,7 +31,8 @@ class Isolate:
         self._closing = ExitStack()
         try:
             self._racer = self._open(memory_bytes)
-            self._racer.eval(script, timeout_sec=start_seconds)
+            with _own_words(start_seconds):
+                self._racer.eval(script, timeout_sec=start_seconds)
             self._functions = {name: _function(self._racer, name) for name in _FUNCTIONS}
         except BaseException:
             self._closing.close()
