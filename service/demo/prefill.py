@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -30,10 +30,8 @@ Filling = tuple[Sequence[Json], Mapping[str, Sequence[Record]]]
 """QuestionnaireResponse items and, by linkId, the records that speak to each question (answered or not)."""
 
 
-class Fill(Protocol):
-    """Runs a form's population logic over a chart, as a DTR client does."""
-
-    def __call__(self, questionnaire: Json, records: Sequence[Json], patient_id: str) -> Awaitable[Filling]: ...
+Fill = Callable[[Json, Sequence[Json], str], Awaitable[Filling]]
+"""(Questionnaire, records, Patient id): runs a form's population logic over a chart, as a DTR client does."""
 
 
 @dataclass(frozen=True, slots=True)
