@@ -100,7 +100,7 @@ def _under_policy(situation: Situation, policy: Policy, assertion_id: str, setti
         doc_needed=frozenset({DocNeeded.CLINICAL}) if forms else frozenset(),
         doc_purpose=(DocPurpose.WITH_PA,) if forms else (),
         billing=(policy.drug.billing,),
-        reasons=(Reason(f"{policy.drug.display} needs prior authorization: {policy.title} ({policy.document})."),),
+        reasons=(Reason(f"{policy.drug.display} needs prior authorization (policy {policy.document})."),),
         details=_policy_link(policy),
         questionnaires=forms,
     )
@@ -188,7 +188,9 @@ def _indeterminate(
     reasons = [reason]
     policy = situation.match.revision if situation.match else None
     if policy:
-        reasons.append(Reason(f"For members, {policy.drug.display} needs prior authorization ({policy.document})."))
+        reasons.append(
+            Reason(f"For members, {policy.drug.display} needs prior authorization (policy {policy.document}).")
+        )
     return CoverageInformation(
         _assertion(situation, assertion_id, settings),
         Covered.INDETERMINATE,
