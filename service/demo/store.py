@@ -83,7 +83,7 @@ def _patients(resource: Json) -> frozenset[str]:
 
 def _codings(resource: Json, *elements: str) -> Iterator[Mapping[str, Any]]:
     for element in elements:
-        value = resource.get(element, ())
+        value = resource.get(element, [])
         for concept in value if isinstance(value, list) else [value]:
             yield from concept.get("coding", ())
 
