@@ -16,7 +16,7 @@ from service.policy.dates import PartialDate
 from tests.unit.pas import bundles as b
 
 Json = dict[str, Any]
-Change = Callable[[Json], None]
+Change = Callable[[Json], object]
 
 
 def changed(change: Change) -> Json:
