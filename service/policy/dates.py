@@ -41,7 +41,7 @@ class PartialDate:
         return self.day is not None
 
     def earliest(self) -> date:
-        return date(self.year, self.month or 1, self.day or 1)
+        return date(self.year, 1 if self.month is None else self.month, 1 if self.day is None else self.day)
 
     def latest(self) -> date:
         month = self.month or 12

@@ -1,0 +1,64 @@
+"""What several folders of tests share: the real rules, the guides' packages, and no network but this machine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tarfile
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from service.app.parts import Rules, build_rules
+from service.catalog.registry import HOME
+from service.settings import Settings
+
+SECOND_POLICY = HOME / "tests" / "data" / "second_policy"
+GUIDES = HOME.parent / "shared" / "ig"
+
+_connect = socket.socket.connect
+
+
+@pytest.fixture(autouse=True)
+def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to anywhere but loopback or a local socket fails the test."""
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+            raise AssertionError(f"a test reached out to {address[0]}")
+        _connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(scope="session")
+def rules() -> Iterator[Rules]:
+    """Both policies, the real engine; the presented coverage is believed."""
+    settings = Settings()
+    built = build_rules(settings, trusts_coverage=True, roots=[HOME, SECOND_POLICY])
+    yield built
+    built.engine.close()
+
+
+@pytest.fixture(scope="session")
+def guide() -> Callable[[str], dict[str, Any]]:
+    """A guide's package by name and version, for example "pas-2.2.1": file name -> resource, examples too."""
+
+    def read(name: str) -> dict[str, Any]:
+        archive = GUIDES / f"{name}.tgz"
+        if not archive.exists():
+            if os.environ.get("CI"):
+                pytest.fail(f"{archive.name} is not there, and CI must have it")
+            warnings.warn(f"SKIPPED FOR WANT OF ../shared/ig/{archive.name}", stacklevel=2)
+            pytest.skip(f"../shared/ig/{archive.name} is not there")
+        with tarfile.open(archive) as package:
+            return {
+                member.name.removeprefix("package/"): json.loads(handle.read().decode("utf-8-sig"))
+                for member in package.getmembers()
+                if member.name.endswith(".json") and (handle := package.extractfile(member)) is not None
+            }
+
+    return read
