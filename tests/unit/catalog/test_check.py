@@ -1,0 +1,221 @@
+"""`policy check` finds every broken join: each test breaks one thing in a good policy folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.app.parts import structure_check
+from service.catalog.check import check_folder
+from service.catalog.folder import read_folder
+from service.catalog.registry import HOME, load_registry
+from service.errors import InvalidPolicy
+from tests.conftest import SECOND_POLICY
+
+MANIFEST = "policies/zelvorimab.toml"
+FORM = "questionnaires/zelvora-initial.json"
+CRITERIA = "cql/ZelvoraCriteria.library.json"
+PREPOPULATION = "cql/ZelvoraPrepopulation.library.json"
+VALUE_SET = "cql/valuesets/body-weight.json"
+Break = Callable[[Path], None]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SECOND_POLICY, tmp_path / "policy"))
+
+
+def faults(folder: Path) -> list[str]:
+    return [str(fault) for fault in check_folder(read_folder(folder), structure_check())]
+
+
+@pytest.mark.parametrize("root", [HOME, SECOND_POLICY])
+def test_our_policies_have_no_fault(root: Path) -> None:
+    assert faults(root) == []
+
+
+def text(file: str, old: str, new: str) -> Break:
+    def change(folder: Path) -> None:
+        path = folder / file
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new))
+
+    return change
+
+
+def document(file: str, change: Callable[[dict[str, Any]], object]) -> Break:
+    def apply(folder: Path) -> None:
+        path = folder / file
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return apply
+
+
+def remove(file: str) -> Break:
+    return lambda folder: (folder / file).unlink()
+
+
+def add(file: str, content: str) -> Break:
+    def write(folder: Path) -> None:
+        (folder / file).write_text(content)
+
+    return write
+
+
+BROKEN: dict[str, tuple[Break, str]] = {
+    # the manifest by itself
+    "not TOML": (text(MANIFEST, 'id = "zelvorimab"', "id = "), f"{MANIFEST}: not TOML"),
+    "a key twice": (text(MANIFEST, "approval_months = 6", "approval_months = 6\napproval_months = 7"), "not TOML"),
+    "an unknown key": (text(MANIFEST, "approval_months", "approval_mouths"), "approval_mouths"),
+    "no criterion": (text(MANIFEST, "[[criterion]]", "[[criterium]]"), "criterion: Field required"),
+    "a pathway that nothing is asked on": (
+        text(
+            MANIFEST, "[pathway.initial]", '[pathway.renewal]\nquestionnaire = "zelvora-renewal"\n[pathway.initial]'
+        ),
+        "would approve anything",
+    ),
+    "two criteria of one id": (text(MANIFEST, 'id = "severity"', 'id = "weight"'), "two criteria have one id"),
+    "ends before it begins": (text(MANIFEST, "[drug]", "ends = 2025-01-01\n\n[drug]"), "ends"),
+    "no billing code": (text(MANIFEST, 'hcpcs = ["X0001"]', "hcpcs = []"), "hcpcs or ndc"),
+    "an NDC without hyphens": (text(MANIFEST, 'hcpcs = ["X0001"]', 'ndc = ["5551305901"]'), "hyphens"),
+    # manifest and form
+    "a form that is not there": (
+        text(MANIFEST, '"zelvora-initial"', '"zelvora-first"'),
+        "zelvora-first.json is missing",
+    ),
+    "a question that the form does not ask": (
+        text(MANIFEST, 'link_ids = ["weight"]', 'link_ids = ["wait"]'),
+        'the initial form has no question "wait"',
+    ),
+    "an attested question that no criterion asks": (
+        text(MANIFEST, "renewal_window_days = 30", 'renewal_window_days = 30\nattested = ["mood"]'),
+        'no criterion asks for "mood"',
+    ),
+    "an attested question that is filled from the chart": (
+        text(MANIFEST, "renewal_window_days = 30", 'renewal_window_days = 30\nattested = ["weight"]'),
+        "prescriber's own word",
+    ),
+    # the form
+    "a form whose url is another": (
+        document(FORM, lambda q: q.update(url=q["url"] + "s")),
+        "must end in the file's name",
+    ),
+    "a form without a version": (document(FORM, lambda q: q.pop("version")), f"{FORM}: version"),
+    "a version without its algorithm": (document(FORM, lambda q: q["extension"].pop(0)), "artifact-versionAlgorithm"),
+    "an item without text": (
+        document(FORM, lambda q: q["item"][1].pop("text")),
+        f"{FORM}: severity: every item has text",
+    ),
+    "two items of one linkId": (
+        document(FORM, lambda q: q["item"].append(q["item"][3])),
+        "two items have this linkId",
+    ),
+    "a condition on nothing": (
+        document(FORM, lambda q: q["item"][2]["enableWhen"][0].update(question="gravity")),
+        f"{FORM}: symptom-score: enableWhen",
+    ),
+    "broken FHIR": (document(FORM, lambda q: q["item"][0].update(type=7)), f"{FORM}: Questionnaire.item[0].type"),
+    "a form that names another library": (
+        document(FORM, lambda q: q["extension"][1].update(valueCanonical="https://x.example.org/Library/Other|1")),
+        "cqf-library must be",
+    ),
+    "a define that is not there": (text(FORM, '\\"Weight\\"', '\\"Height\\"'), 'has no define "Height"'),
+    "another language": (text(FORM, "text/cql", "text/fhirpath"), "language must be text/cql"),
+    "filled and read-only": (document(FORM, lambda q: q["item"][0].update(readOnly=True)), "hidden or read-only"),
+    # manifest and logic
+    "a define that the criteria lack": (
+        text(MANIFEST, 'define = "Severe Enough"', 'define = "Sever Enough"'),
+        'ZelvoraCriteria has no define "Sever Enough"',
+    ),
+    "a library that is not there": (
+        text(MANIFEST, '"ZelvoraCriteria"', '"Criteria"'),
+        "cql/Criteria.cql: the CQL source",
+    ),
+    "no translated library": (remove("cql/elm/ZelvoraCriteria.json"), "policy build"),
+    "no description": (remove(CRITERIA), "the FHIR Library that names its dataRequirements is missing"),
+    # the logic by itself
+    "a retrieve that nobody names": (
+        document(PREPOPULATION, lambda lib: lib.pop("dataRequirement")),
+        "the CQL retrieves Observation by https://second.example.org/fhir/ValueSet/body-weight",
+    ),
+    "a requirement for another value set": (
+        document(
+            PREPOPULATION, lambda lib: lib["dataRequirement"][0]["codeFilter"][0].update(valueSet="https://x.org/v")
+        ),
+        "the CQL retrieves Observation",
+    ),
+    "a dependency that nobody names": (
+        document(PREPOPULATION, lambda lib: lib.pop("relatedArtifact")),
+        "does not name the value set",
+    ),
+    "a description of another version": (
+        document(CRITERIA, lambda lib: lib.update(version="9.9.9")),
+        "must be ZelvoraCriteria, 2.1.0",
+    ),
+    "CQL of another version than its translation": (
+        text("cql/ZelvoraCriteria.cql", "version '2.1.0'", "version '2.2.0'"),
+        "declares another name or version",
+    ),
+    "no value set": (remove(VALUE_SET), "the value set is not in cql/valuesets"),
+    "a value set of another version": (document(VALUE_SET, lambda v: v.update(version="1")), "pins version 2.1.0"),
+    "a value set that is not expanded": (document(VALUE_SET, lambda v: v.pop("expansion")), "are expanded"),
+    # files
+    "a file that nothing uses": (
+        add("questionnaires/zelvora-inital.json", '{"resourceType": "Questionnaire", "status": "draft"}'),
+        "is its name spelled right?",
+    ),
+    "a file that is not JSON": (add("cql/valuesets/more.json", "{"), "cql/valuesets/more.json"),
+    "no manifest": (remove(MANIFEST), "the folder has no manifest"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_join_is_found_and_placed(folder: Path, name: str) -> None:
+    breaking, expected = BROKEN[name]
+    breaking(folder)
+    found = faults(folder)
+    assert any(expected in fault for fault in found), found
+
+
+def test_every_fault_is_listed_at_once_and_the_start_is_refused(folder: Path) -> None:
+    BROKEN["a define that the criteria lack"][0](folder)
+    BROKEN["a question that the form does not ask"][0](folder)
+    with pytest.raises(InvalidPolicy) as refusal:
+        load_registry([folder], structure_check())
+    assert "Sever Enough" in refusal.value.text
+    assert "wait" in refusal.value.text
+
+
+def test_two_folders_may_not_cover_one_code(folder: Path) -> None:
+    text(MANIFEST, 'id = "zelvorimab"', 'id = "zelvorimab-twin"')(folder)
+    with pytest.raises(InvalidPolicy, match="covers the same code"):
+        load_registry([SECOND_POLICY, folder], structure_check())
+
+
+def test_two_revisions_may_not_share_a_day(folder: Path) -> None:
+    second = (folder / MANIFEST).read_text().replace('version = "2026-01-01"', 'version = "2027-01-01"')
+    (folder / "policies" / "zelvorimab-2027.toml").write_text(
+        second.replace("effective = 2026-01-01", "effective = 2027-01-01")
+    )
+    assert any("in force on the same days" in fault for fault in faults(folder))
+    text(MANIFEST, "[drug]", "ends = 2026-12-31\n\n[drug]")(folder)
+    assert faults(folder) == []
+
+
+def test_the_digest_follows_every_file_of_a_policy(folder: Path) -> None:
+    before = load_registry([folder], structure_check()).policies[0].policy.ref.digest
+    for file in (MANIFEST, FORM, CRITERIA, "cql/ZelvoraCriteria.cql", VALUE_SET):
+        path = folder / file
+        kept = path.read_bytes()
+        path.write_bytes(kept + b"\n")
+        assert load_registry([folder], structure_check()).policies[0].policy.ref.digest != before, file
+        path.write_bytes(kept)
+    assert load_registry([folder], structure_check()).policies[0].policy.ref.digest == before
