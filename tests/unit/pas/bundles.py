@@ -53,7 +53,7 @@ def response(answers: Json | None = None, questionnaire: str = FORM) -> Json:
         "status": "completed",
         "subject": refer(PATIENT),
         "authored": "2026-08-30T10:00:00Z",
-        "item": items,
+        **({"item": items} if items else {}),
     }
 
 
