@@ -69,14 +69,21 @@ class MemoryStore:
         return holds(await self.audit(case_id))
 
     async def save_assertions(self, assertions: Sequence[Assertion]) -> None:
-        self._assertions += assertions
+        # As in the database: nothing is kept when one of them cannot be.
+        kept = {assertion.id: assertion for assertion in self._assertions}
+        for assertion in assertions:
+            before = kept.pop(assertion.id, assertion)
+            if _subject(before) != _subject(assertion):
+                raise ValueError("an assertion id belongs to one order and coverage")
+            kept[assertion.id] = assertion
+        self._assertions = list(kept.values())
 
     async def assertion(self, assertion_id: str) -> Assertion | None:
         return next((assertion for assertion in self._assertions if assertion.id == assertion_id), None)
 
     async def assertion_for(self, client: ClientId, order_key: str, coverage_key: str) -> Assertion | None:
         wanted = (client, order_key, coverage_key)
-        found = [a for a in reversed(self._assertions) if (a.client, a.order_key, a.coverage_key) == wanted]
+        found = [a for a in reversed(self._assertions) if _subject(a) == wanted]
         return max(found, key=lambda assertion: assertion.made_at, default=None)
 
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
@@ -105,3 +112,8 @@ class MemoryStore:
     async def access_token(self, digest: str) -> tuple[ClientId, frozenset[str], datetime] | None:
         """Whose access token it is, its scopes and its end; the caller compares the end with the time."""
         return self._access_tokens.get(digest)
+
+
+def _subject(assertion: Assertion) -> tuple[ClientId, str, str]:
+    """What an assertion speaks of, and to whom."""
+    return assertion.client, assertion.order_key, assertion.coverage_key

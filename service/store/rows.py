@@ -118,18 +118,23 @@ def assertion_key(client: ClientId, order_key: str, coverage_key: str) -> str:
 
 
 def save_assertions(connection: Connection, made: Sequence[Assertion]) -> None:
-    added = [
-        {
-            "id": assertion.id,
-            "lookup": assertion_key(assertion.client, assertion.order_key, assertion.coverage_key),
-            "client": assertion.client,
-            "made_at": assertion.made_at,
-            "document": write_assertion(assertion),
-        }
-        for assertion in made
-    ]
-    if added:
-        connection.execute(insert(assertions), added)
+    """What is said again under an id replaces what was said before; an id stays with its order and coverage."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    for assertion in sorted(made, key=lambda assertion: assertion.id):
+        added = dialect.insert(assertions).values(
+            id=assertion.id,
+            lookup=assertion_key(assertion.client, assertion.order_key, assertion.coverage_key),
+            client=assertion.client,
+            made_at=assertion.made_at,
+            document=write_assertion(assertion),
+        )
+        said_again = added.on_conflict_do_update(
+            index_elements=[assertions.c.id],
+            set_={"made_at": added.excluded.made_at, "document": added.excluded.document},
+            where=assertions.c.lookup == added.excluded.lookup,
+        )
+        if connection.execute(said_again.returning(assertions.c.id)).first() is None:
+            raise ValueError("an assertion id belongs to one order and coverage")
 
 
 def assertion(connection: Connection, assertion_id: str) -> Assertion | None:

@@ -160,9 +160,10 @@ async def test_instants_of_any_zone_are_one_instant(sql: SqlStore) -> None:
 
 async def test_a_failure_does_not_tell_what_was_stored(sql: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
     private = "PRIVATE-1958-02-03"
-    await sql.save_assertions([assertion(1)])
+    exchange = Exchange("x-1", private, EHR, NOW, NOW, 200, private.encode(), private.encode())
+    await sql.log_exchange(exchange)
     with pytest.raises(StoreFailed) as raised:
-        await sql.save_assertions([assertion(1, order_reference=private)])
+        await sql.log_exchange(exchange)
     assert private not in "".join(traceback.format_exception(raised.value))
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None

@@ -174,6 +174,24 @@ async def test_access_tokens_are_found_by_digest(store: AnyStore, clock: FrozenC
     assert await store.access_token("d2") == (EHR, frozenset(), later)
 
 
+async def test_an_assertion_that_is_said_again_replaces_what_was_said(store: AnyStore) -> None:
+    again = assertion(1, made_at=NOW + timedelta(minutes=2), questionnaire=None, shown={"pa-needed": "satisfied"})
+    await store.save_assertions([assertion(2), assertion(1)])
+    await store.save_assertions([again])
+    assert await store.assertion("assertion-1") == again
+    assert await store.assertion_for(EHR, "order-1", "coverage-1") == again
+    assert await store.assertion("assertion-2") == assertion(2)
+
+
+async def test_an_assertion_id_stays_with_its_order_and_coverage(store: AnyStore) -> None:
+    await store.save_assertions([assertion(1)])
+    for foreign in ({"client": ClientId("ehr-2")}, {"order_key": "order-2"}, {"coverage_key": "coverage-2"}):
+        with pytest.raises(ValueError, match="belongs to one"):
+            await store.save_assertions([assertion(3), assertion(1, **foreign)])
+        assert await store.assertion("assertion-1") == assertion(1)
+        assert await store.assertion("assertion-3") is None
+
+
 async def test_feedback_and_exchanges_are_kept(store: AnyStore) -> None:
     exchange = Exchange("x-1", "crd", EHR, NOW, NOW + timedelta(seconds=1), 200, b"\x00in", b"out\xff")
     await store.save_feedback(EHR, "order-sign-crd", b'{"feedback":[]}', NOW)
