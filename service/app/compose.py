@@ -45,7 +45,9 @@ def create_app(
     Raises InvalidPolicy when a policy, the client file or the database URL is not usable.
     """
     clock, ids = clock or SystemClock(), ids or RandomIds()
-    rules = rules or build_rules(settings, trusts_coverage=settings.demo or settings.trust_presented_coverage)
+    if settings.demo:
+        settings = settings.model_copy(update={"trust_presented_coverage": True})
+    rules = rules or build_rules(settings, trusts_coverage=settings.trust_presented_coverage)
     store = open_store(settings.database_url or _sqlite(data), clock)
     outward = httpx.AsyncClient(timeout=_HTTP_SECONDS, follow_redirects=False)
     access = open_access(settings, store, outward, clock)

@@ -35,6 +35,8 @@ from service.form.questionnaire import read_form
 from service.ports import Clock, Ids
 from service.settings import Settings
 
+# The earlier request must be the same at every start, and this process's own address changes with its port.
+_EARLIER_BASE: Final = "https://ehr.example.org/fhir"
 _YES_NO: Final = {"yes": "true", "no": "false"}
 
 
@@ -67,7 +69,8 @@ class DemoEhr:
     def progress(self, story: Story) -> Progress:
         """The story's state; its chart is loaded when it is first looked at."""
         if story.id not in self._progress:
-            self.start_over(story)
+            # A story with a past keeps its member id from one start to the next: the past is then filed once.
+            self._load(story, Guides.NEWEST, known_member=story.earlier is not None)
         return self._progress[story.id]
 
     def open_all(self) -> None:
@@ -76,15 +79,17 @@ class DemoEhr:
             self.progress(story)
 
     def start_over(self, story: Story, guides: Guides = Guides.NEWEST) -> None:
-        """Forgets what happened and loads the chart anew."""
+        """Forgets what happened and loads the chart anew, for a member of whom the payer has nothing on file."""
+        self._load(story, guides, known_member=False)
+
+    def _load(self, story: Story, guides: Guides, *, known_member: bool) -> None:
         around = self._around
-        suffix = f"-{around.ids.new()[-8:]}" if story.fresh_member else ""
-        setting = Setting(around.clock.now().date(), story.member + suffix, around.settings)
-        known = self._progress.get(story.id)
+        member = story.member if known_member else f"{story.member}-{around.ids.new()[-8:]}"
+        setting = Setting(around.clock.now().date(), member, around.settings)
         self.store.forget(story.id)
         for resource in (*load_clinic(setting), *load_chart(story, setting)):
             self.store.put(resource)
-        self._progress[story.id] = Progress(setting, guides, earlier=known.earlier if known else None)
+        self._progress[story.id] = Progress(setting, guides)
 
     def chart(self, story: Story) -> Chart:
         """The chart with the order that the story is about."""
@@ -187,7 +192,7 @@ class DemoEhr:
 
     async def _send_earlier(self, story: Story, earlier: Earlier, setting: Setting) -> Sent:
         """The earlier request, with ids and times that follow from its first day: the same at every start."""
-        chart = open_chart(self.store, self.base, story.id, earlier.order)
+        chart = open_chart(self.store, _EARLIER_BASE, story.id, earlier.order)
         # By canonical: asked by order, a payer that has the authorization already answers with the renewal form.
         request = form_request(chart, earlier.questionnaire)
         package = read_package(await self._around.payer.questionnaire_package(Guides.NEWEST, request))
@@ -197,6 +202,6 @@ class DemoEhr:
         posted = read_posted(opened.items, opened.form, fields, {})
         opened = replace(opened, answers=posted.answers, prefilled={})
         made_at = datetime.combine(setting.history, time(9, 0), tzinfo=UTC)
-        name = f"{self.base}/{story.id}/{setting.history.isoformat()}"
+        name = f"{_EARLIER_BASE}/{setting.member}/{setting.history.isoformat()}"
         claim, bundle, trace = (str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{part}")) for part in ("c", "b", "t"))
         return await self._send(chart, opened, Numbers(claim, bundle, trace, made_at), Guides.NEWEST)

@@ -17,7 +17,7 @@ from service.fhir.build import Json
 from service.settings import Settings
 
 _FOLDER: Final = Path(__file__).parent / "patients"
-_DATE: Final = re.compile(r"\{(today|history)(?:([+-]\d+)d)?\}")
+_DATE: Final = re.compile(r"\{(today|history|renewal)(?:([+-]\d+)d)?\}")
 _WORD: Final = re.compile(r"\{([a-z-]+)\}")
 # The policy revision that the demo runs on took effect on 1 April 2026; an earlier first request would be pended.
 _FIRST_HISTORY: Final = date(2026, 4, 2)
@@ -41,7 +41,6 @@ class Story:
     patient: str
     expect: str
     member: str
-    fresh_member: bool
     answers: Mapping[str, str]
     earlier: Earlier | None = None
 
@@ -56,9 +55,14 @@ class Setting:
 
     @property
     def history(self) -> date:
-        """The first day of the month six months ago, so that one month's starts all tell the same past."""
-        month = self.today.year * 12 + self.today.month - 1 - 6
+        """When treatment began: the first of the month ten months ago, so that a month's starts tell one past."""
+        month = self.today.year * 12 + self.today.month - 1 - 10
         return max(date(month // 12, month % 12 + 1, 1), _FIRST_HISTORY)
+
+    @property
+    def renewal(self) -> date:
+        """The day after an authorization of 12 months from `history` ends."""
+        return self.history.replace(year=self.history.year + 1)
 
 
 def load_stories() -> tuple[Story, ...]:
@@ -119,7 +123,7 @@ def _fill(text: str, setting: Setting) -> str:
     }
 
     def day(found: re.Match[str]) -> str:
-        start = setting.today if found[1] == "today" else setting.history
-        return (start + timedelta(days=int(found[2] or 0))).isoformat()
+        starts = {"today": setting.today, "history": setting.history, "renewal": setting.renewal}
+        return (starts[found[1]] + timedelta(days=int(found[2] or 0))).isoformat()
 
     return _WORD.sub(lambda found: words[found[1]], _DATE.sub(day, text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from fhir.resources.R4B import get_fhir_model_class
@@ -70,17 +70,19 @@ def test_no_story_goes_stale(today: date) -> None:
 @pytest.mark.parametrize(
     ("today", "history"),
     [
-        (date(2026, 11, 1), date(2026, 5, 1)),
-        (date(2026, 11, 30), date(2026, 5, 1)),
-        (date(2026, 9, 15), date(2026, 4, 2)),
-        (date(2027, 3, 31), date(2026, 9, 1)),
-        (date(2027, 6, 1), date(2026, 12, 1)),
+        (date(2026, 11, 1), date(2026, 4, 2)),
+        (date(2027, 3, 1), date(2026, 5, 1)),
+        (date(2027, 3, 31), date(2026, 5, 1)),
+        (date(2027, 10, 31), date(2026, 12, 1)),
+        (date(2027, 11, 1), date(2027, 1, 1)),
     ],
 )
 def test_the_earlier_request_stays_the_same_for_a_month_and_after_the_policy_began(
     today: date, history: date
 ) -> None:
     assert setting(today).history == history
+    assert history + timedelta(days=365) <= setting(today).renewal
+    assert setting(today).renewal > today
 
 
 def test_provider_identifiers_have_a_valid_check_digit() -> None:

@@ -193,19 +193,24 @@ async def test_the_earlier_request_is_the_same_at_every_start(ehr: DemoEhr, paye
     first, second = payer.requests_to(SUBMIT)
     assert first == second
     claim = first["entry"][0]["resource"]
-    assert claim["created"] == "2026-05-01T09:00:00Z"
-    assert claim["item"][0]["servicedPeriod"]["start"] == "2026-05-01"
+    assert claim["created"] == "2026-04-02T09:00:00Z"
+    assert claim["item"][0]["servicedPeriod"]["start"] == "2026-04-02"
     assert len(answers(sent(payer, "QuestionnaireResponse"))) == 6
     asked = payer.requests_to("/fhir/Questionnaire/$questionnaire-package")[0]
     assert asked["parameter"][1]["valueCanonical"].endswith("/imdelltra-initial")
 
 
-async def test_starting_over_keeps_the_earlier_authorization(ehr: DemoEhr, payer: FakePayer) -> None:
+async def test_starting_over_gives_the_new_member_the_same_past(ehr: DemoEhr, payer: FakePayer) -> None:
     story = ehr.story("renewal")
     await ehr.recall(story)
     ehr.start_over(story)
     await ehr.recall(story)
-    assert len(payer.requests_to(SUBMIT)) == 1
+    members = [
+        next(e["resource"]["subscriberId"] for e in bundle["entry"] if e["resource"]["resourceType"] == "Coverage")
+        for bundle in payer.requests_to(SUBMIT)
+    ]
+    assert members[0] == "DEMO-1007"
+    assert members[1].startswith("DEMO-1007-")
 
 
 async def test_an_inquiry_names_the_same_parties(ehr: DemoEhr, story: Story, payer: FakePayer) -> None:
