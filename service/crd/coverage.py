@@ -68,6 +68,11 @@ def read_coverage(call: HookCall, records: Records, settings: Settings) -> Prese
     )
 
 
+def trusts_presented(settings: Settings) -> bool:
+    """Whether the presented Coverage is believed: by an explicit setting, or in the demo (contract, Demo payer)."""
+    return settings.trust_presented_coverage or settings.demo
+
+
 def _require_our_payer(coverage: Json, records: Records, settings: Settings) -> None:
     payors = objects_at(coverage, "payor")
     if len(payors) != 1:

@@ -59,9 +59,8 @@ def read_orders(call: HookCall, records: Records, check: StructureCheck, today: 
     orders: list[Order] = []
     faults: list[Fault] = []
     wanted = None if call.selections is None else {last_steps(text) for text in call.selections}
-    for index, entry in enumerate(objects_at(call.draft_orders, "entry")):
-        resource = object_at(entry, "resource")
-        kind, logical_id = resource.get("resourceType"), text_at(resource, "id")
+    for index, resource in enumerate(_drafts(call.draft_orders)):
+        kind, logical_id = text_at(resource, "resourceType"), text_at(resource, "id")
         if kind not in _IN_SCOPE[call.version] or not _selected(f"{kind}/{logical_id}", wanted):
             continue
         found = _faults(resource, f"context.draftOrders.entry[{index}].resource", check)
@@ -76,6 +75,23 @@ def read_orders(call: HookCall, records: Records, check: StructureCheck, today: 
         text = "The draft orders break FHIR R4."
         raise InvalidResource(text, faults=tuple(faults), expression=tuple(fault.expression for fault in faults))
     return tuple(orders)
+
+
+def _drafts(bundle: Json) -> list[Json]:
+    """The resources of the Bundle, one per entry; InvalidResource for entries that are none."""
+    entries = bundle.get("entry", [])
+    place = "context.draftOrders.entry"
+    if not isinstance(entries, list):
+        raise InvalidResource(f"{place} must be a JSON list.", expression=(place,))
+    resources = [object_at(entry, "resource") if isinstance(entry, dict) else {} for entry in entries]
+    faults = tuple(
+        Fault(f"{place}[{index}].resource", "must be a resource with a resourceType")
+        for index, resource in enumerate(resources)
+        if text_at(resource, "resourceType") is None
+    )
+    if faults:
+        raise InvalidResource("The draft orders hold what is no resource.", faults=faults)
+    return resources
 
 
 def _selected(reference: str, wanted: set[str] | None) -> bool:

@@ -59,7 +59,7 @@ def read_records(call: HookCall, check: StructureCheck) -> Records:
     unreadable = 0
     for candidate in (*objects_at(call.draft_orders, "entry"), *_prefetched(call)):
         resource = object_at(candidate, "resource")
-        if resource.get("resourceType") not in _USED:
+        if text_at(resource, "resourceType") not in _USED:
             continue
         if structural_faults(check, resource):
             unreadable += 1

@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from service.crd.cards import Advised, cards
 from service.crd.configuration import COVERAGE_INFO
-from service.crd.coverage import PresentedCoverage, read_coverage
+from service.crd.coverage import PresentedCoverage, read_coverage, trusts_presented
 from service.crd.extension import CrdVersion, to_extension
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
@@ -161,7 +161,7 @@ async def _look_up(order: Order, order_key: str, match: Match | None, call: _Cal
             member = call.coverage.member
             held: Sequence[Authorization] = ()
             # Authorizations belong to a member, so they count only where we believe who the member is.
-            if match and member and payer.settings.trust_presented_coverage:
+            if match and member and trusts_presented(payer.settings):
                 held = await payer.store.authorizations(member, match.policy_id)
     except (TimeoutError, DeadlinePassed):
         return _Looked(failed=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from service.crd.coverage import PresentedCoverage
+from service.crd.coverage import PresentedCoverage, trusts_presented
 from service.crd.coverage_information import (
     Assertion,
     Contact,
@@ -64,7 +64,7 @@ def state(situation: Situation, assertion_id: str, settings: Settings) -> Covera
     if situation.failed:
         text = "The payer's records could not be read in time. Send the request again, or call."
         return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
-    if not settings.trust_presented_coverage:
+    if not trusts_presented(settings):
         # No member records are loaded, so neither member nor coverage can be confirmed, and nothing says that
         # they do not exist. Of the guide's codes (resp-43 to resp-45) only `technical` claims no more than that.
         text = "The payer's membership records are not available here, so membership could not be confirmed."

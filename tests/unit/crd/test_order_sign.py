@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
 from service.ports import Caller
 from service.settings import Settings
+from service.store.sql import open_store
 from tests.unit.crd.conftest import Endpoint
 from tests.unit.crd.world import (
     INITIAL_FORM,
@@ -232,10 +234,13 @@ async def test_an_authorization_that_starts_later_does_not_satisfy(opened: Opene
 
 
 async def test_authorizations_of_a_member_we_do_not_know_are_not_told(opened: Opened) -> None:
-    lasting = held(date(2026, 10, 1), START + timedelta(days=91))
-    assert "satisfied-pa-id" not in said(await opened(store=lasting, settings=Settings()).call(request()))
+    def lasting() -> AuthorizingStore:
+        return held(date(2026, 10, 1), START + timedelta(days=91))
+
+    assert "satisfied-pa-id" not in said(await opened(store=lasting(), settings=Settings()).call(request()))
+    assert "satisfied-pa-id" in said(await opened(store=lasting(), settings=Settings(demo=True)).call(request()))
     body = request(prefetch={"coverage": searchset(coverage(subscriberId="M-2"), payer())})
-    assert "satisfied-pa-id" not in said(await opened(store=lasting).call(body))
+    assert "satisfied-pa-id" not in said(await opened(store=lasting()).call(body))
 
 
 async def test_ids_that_differ_are_no_member(opened: Opened) -> None:
@@ -328,6 +333,18 @@ async def test_what_is_not_the_same_order_gets_another_id(opened: Opened, change
 
         endpoint = opened(store=endpoint.store, access=another, ids=endpoint.dependencies.ids)
     assert said(await endpoint.call(body))["coverage-assertion-id"] != first
+
+
+async def test_the_database_takes_an_answer_that_is_given_again(opened: Opened, tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    endpoint = opened(store=store)
+    selected = said(await endpoint.call(request(hook="order-select")))["coverage-assertion-id"][0]
+    signed = said(await endpoint.call(request()))["coverage-assertion-id"][0]
+    kept = await store.assertion(signed)
+    await store.close()
+    assert signed == selected
+    assert kept is not None
+    assert kept.shown["doc-needed"] == ["clinical"]
 
 
 async def test_the_id_leads_to_the_form_from_order_select_on(endpoint: Endpoint) -> None:

@@ -116,6 +116,24 @@ async def test_an_order_that_breaks_fhir_is_refused_with_its_place(
     assert SECRET not in str(issues)
 
 
+@pytest.mark.parametrize(
+    ("entries", "expression"),
+    [
+        ("x", "context.draftOrders.entry"),
+        ({}, "context.draftOrders.entry"),
+        ([medication_request()], "context.draftOrders.entry[0].resource"),
+        ([{"resource": medication_request()}, None], "context.draftOrders.entry[1].resource"),
+        ([{"resource": {"id": "x"}}], "context.draftOrders.entry[0].resource"),
+        ([{"resource": {"resourceType": []}}], "context.draftOrders.entry[0].resource"),
+    ],
+)
+async def test_drafts_are_resources(endpoint: Endpoint, entries: Any, expression: str) -> None:
+    body = request()
+    body["context"]["draftOrders"]["entry"] = entries
+    issues = await endpoint.refused(body, 400)
+    assert [issue["expression"] for issue in issues] == [[expression]]
+
+
 async def test_one_id_is_one_order(endpoint: Endpoint) -> None:
     issues = await endpoint.refused(request(medication_request(), medication_request(status="active")), 400)
     assert issues[0]["code"] == "duplicate"
