@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,24 +31,30 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """An index over one Bundle, made once per request; lookups never leave the Bundle."""
+    """An index over one Bundle, made once per request; lookups never leave the Bundle, nor walk through it."""
 
     all_entries: tuple[Entry, ...]
-    _by_url: Mapping[str, tuple[Entry, ...]]
-    _by_type: Mapping[str, tuple[Entry, ...]]
+    _by_url: Mapping[str, Sequence[Entry]]
+    _by_type: Mapping[str, Sequence[Entry]]
+    _by_relative: Mapping[str, Sequence[Entry]]  # Type/id, from the resource's id or the end of its fullUrl
+    _by_object: Mapping[int, Entry]
 
     @classmethod
     def of(cls, bundle: Json) -> Entries:
         """Index a Bundle; entries without a resource object are passed over."""
         entries = tuple(_entries(bundle))
-        by_url: dict[str, tuple[Entry, ...]] = {}
-        by_type: dict[str, tuple[Entry, ...]] = {}
+        by_url: defaultdict[str, list[Entry]] = defaultdict(list)
+        by_type: defaultdict[str, list[Entry]] = defaultdict(list)
+        by_relative: defaultdict[str, list[Entry]] = defaultdict(list)
+        by_object: dict[int, Entry] = {}
         for entry in entries:
-            kind = str(entry.resource.get("resourceType"))
-            by_type[kind] = (*by_type.get(kind, ()), entry)
+            by_type[str(entry.resource.get("resourceType"))].append(entry)
+            by_object.setdefault(id(entry.resource), entry)
             if entry.full_url is not None:
-                by_url[entry.full_url] = (*by_url.get(entry.full_url, ()), entry)
-        return cls(entries, by_url, by_type)
+                by_url[entry.full_url].append(entry)
+            for relative in _relative_names(entry):
+                by_relative[relative].append(entry)
+        return cls(entries, dict(by_url), dict(by_type), dict(by_relative), by_object)
 
     def first(self, resource_type: str) -> Json | None:
         """Return the first resource of a type."""
@@ -61,8 +67,7 @@ class Entries:
 
     def entry_of(self, resource: Json) -> Entry | None:
         """Return the entry that holds this very object."""
-        same_type = self._by_type.get(str(resource.get("resourceType")), ())
-        return next((entry for entry in same_type if entry.resource is resource), None)
+        return self._by_object.get(id(resource))
 
     def full_url_of(self, resource: Json) -> str | None:
         """Return the fullUrl of the entry that holds this very object."""
@@ -92,9 +97,9 @@ class Entries:
         """Return the entries' resources that `start` refers to, directly or through others; never `start` itself."""
         found: list[Json] = []
         seen = {id(start)}
-        waiting = [start]
+        waiting = deque([start])
         while waiting:
-            resource = waiting.pop(0)
+            resource = waiting.popleft()
             for _, reference in references(resource):
                 target = self.resolve(reference, within=resource)
                 if target is not None and id(target) not in seen:
@@ -125,12 +130,7 @@ class Entries:
             same_type = [entry.resource for entry in on_base if entry.resource.get("resourceType") == kind]
             if same_type:
                 return same_type
-        ending = f"/{kind}/{logical_id}"
-        return [
-            entry.resource
-            for entry in self._by_type.get(kind, ())
-            if entry.resource.get("id") == logical_id or (entry.full_url or "").endswith(ending)
-        ]
+        return [entry.resource for entry in self._by_relative.get(f"{kind}/{logical_id}", ())]
 
     def _identified(self, reference: Json) -> list[Json]:
         wanted = _identity(reference.get("identifier"))
@@ -162,6 +162,14 @@ def _entries(bundle: Json) -> Iterator[Entry]:
         if isinstance(resource, dict):
             url = entry.get("fullUrl")
             yield Entry(index, _HISTORY.sub("", url) if isinstance(url, str) else None, resource)
+
+
+def _relative_names(entry: Entry) -> set[str]:
+    kind = str(entry.resource.get("resourceType"))
+    base, _, last = (entry.full_url or "").rpartition("/")
+    names = {f"{kind}/{last}"} if base.endswith(f"/{kind}") else set()
+    own = entry.resource.get("id")
+    return names | {f"{kind}/{own}"} if isinstance(own, str) else names
 
 
 def _contained(within: Json, local_id: str) -> list[Json]:
