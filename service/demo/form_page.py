@@ -95,22 +95,28 @@ def _fields(items: Sequence[Item], drawing: _Drawing) -> tuple[Field, ...]:
 def _field(item: Item, drawing: _Drawing) -> Field:
     opened = drawing.opened
     before = opened.prefilled.get(item.link_id)
-    hint = drawing.hints.get(item.link_id)
     values, other, unit = _standing(item, drawing)
+    shown = tuple(show(_plain(value)) for value in before.values) if before else ()
     return Field(
         item=item,
         number=drawing.numbers.get(item.link_id, 0),
         values=values,
         other=other,
         unit=unit,
-        shown=tuple(show(_plain(value)) for value in before.values) if before else (),
+        shown=shown,
         origin=_origin(before),
         evidence=tuple(opened.evidence.get(item.link_id, ())),
         fault=drawing.faults.get(item.link_id, ""),
-        hint="" if hint is None else _YES_NO.get(hint, hint),
+        hint=_hint(drawing.hints.get(item.link_id), shown),
         when=_when(item, opened.items),
         children=_fields(item.children, drawing),
     )
+
+
+def _hint(answer: str | None, shown: tuple[str, ...]) -> str:
+    """What the story answers, where the form does not say it already."""
+    told = "" if answer is None else _YES_NO.get(answer, answer)
+    return "" if shown == (told,) else told
 
 
 def _standing(item: Item, drawing: _Drawing) -> tuple[tuple[str, ...], str, str]:

@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = re.compile(r"Demo EHR\s+(http://\S+)/demo\s")
+LOG = "log.jsonl"
 GUIDES = ("2.2.1", "2.0.1")
 
 # By linkId, what the clinician answers; a date of birth is in the chart.
@@ -107,9 +108,10 @@ class Page(html.parser.HTMLParser):
 
 
 def start(data: Path) -> tuple[subprocess.Popen[str], str]:
-    """The service with the demo on a free port, and its address."""
+    """The service with the demo on a free port, and its address; its log goes to log.jsonl in the folder."""
     command = [sys.executable, "-m", "service", "serve", "--demo", "--port", "0", "--data", str(data)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with (data / LOG).open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     said = ""
     for line in process.stdout:
@@ -126,8 +128,13 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    process, address = start(tmp_path_factory.mktemp("data"))
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def browser(data: Path) -> Iterator[httpx.Client]:
+    process, address = start(data)
     try:
         transport = httpx.HTTPTransport(retries=5)
         with httpx.Client(base_url=address, transport=transport, follow_redirects=True, timeout=30) as client:
@@ -214,6 +221,16 @@ def test_a_held_request_can_be_asked_about_again(browser: httpx.Client) -> None:
     decision = send(browser, "minor", form, INITIAL)
     asked = press(browser, decision, "/demo/minor/ask-again")
     assert (asked.status, asked.notes) == (decision.status, decision.notes)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_no_log_line_names_the_patient(browser: httpx.Client, data: Path, story: str) -> None:
+    send(browser, story, open_form(browser, story, GUIDES[0]), STORIES[story].answers)
+    patient = browser.get(f"/demo/fhir/Patient/{story}").json()
+    log = (data / LOG).read_text()
+    assert "startup" in log
+    for secret in (patient["name"][0]["family"], patient["birthDate"], "DEMO-1"):
+        assert secret not in log
 
 
 def test_starting_again_replays_the_earlier_request(tmp_path: Path) -> None:

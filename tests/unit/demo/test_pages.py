@@ -97,6 +97,12 @@ async def test_the_form_shows_what_the_chart_says_and_where(browser: httpx.Async
     assert "FEP 5.21.223" in page
 
 
+async def test_the_storys_answer_is_told_where_the_chart_is_silent(browser: httpx.AsyncClient) -> None:
+    page = await open_form(browser, "/demo/missing-progression")
+    assert page.count("In this story") == 4  # the chart of this test fills date of birth and diagnosis
+    assert "leave open" in page
+
+
 async def test_labels_and_descriptions_point_to_something_once(browser: httpx.AsyncClient) -> None:
     fields = read(await open_form(browser))
     assert len(fields.ids) == len(set(fields.ids))
