@@ -44,7 +44,7 @@ def matches(inquiry: Received, filed: Filed, codes: X12Codes) -> bool:
 
 
 def _line_matches(item: Json, filed: Filed, line: CaseLine, codes: X12Codes) -> bool:
-    if not (_has_numbers(item, line) and _same_product(item, filed.item(line.determination.sequence))):
+    if not (_has_numbers(item, line) and _same_product(item, filed.items[line.determination.sequence])):
         return False
     if ("servicedDate" in item or "servicedPeriod" in item) and not _served(filed, line, requested_period({}, item)):
         return False

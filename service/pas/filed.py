@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.fhir.bundle import Entries
@@ -17,25 +17,23 @@ from service.wire import read_json
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A case and its request."""
+    """A case and its request; `items` are its Claim.items by sequence."""
 
     case: Case
     received: Received
-
-    def item(self, sequence: int) -> Json:
-        """The Claim.item of a line."""
-        return next(item for item in listed(self.received.claim, "item") if item.get("sequence") == sequence)
+    items: Mapping[int, Json]
 
     def serviced(self, sequence: int) -> DatePeriod | None:
         """When the line's service was asked for."""
-        return requested_period(self.received.claim, self.item(sequence))
+        return requested_period(self.received.claim, self.items[sequence])
 
 
 def filed(case: Case, body: bytes, settings: Settings) -> Filed:
     """Index a stored request again; it was checked when it was accepted."""
     request = bundle_of(read_json(body, settings))
     entries = Entries.of(request)
-    return Filed(case, Received(request, entries, entries.all_entries[0].resource))
+    claim = entries.all_entries[0].resource
+    return Filed(case, Received(request, entries, claim), {item["sequence"]: item for item in listed(claim, "item")})
 
 
 async def filed_for(store: Store, members: Sequence[str], settings: Settings) -> list[Filed]:

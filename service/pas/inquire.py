@@ -15,7 +15,7 @@ from service.fhir.outcome import issue, outcome
 from service.pas.criteria import matches
 from service.pas.dependencies import PasDependencies
 from service.pas.filed import Filed, filed, filed_for
-from service.pas.intake import Received, bundle_of, receive
+from service.pas.intake import Received, bundle_of, check_sequences, receive
 from service.pas.parties import Parties, parties_of
 from service.pas.response import Naming, claim_response, collection, entries_with, rejection
 from service.pas.shape import Rendering, Shape
@@ -39,6 +39,7 @@ class Inquire:
         """The answer as the version wraps it: a Bundle (2.0.1) or Parameters (2.2.1)."""
         settings = self.dependencies.settings
         inquiry = receive(bundle_of(read_json(body, settings)), self.dependencies.check)
+        check_sequences(inquiry.claim, "item")
         parties = parties_of(inquiry, settings.member_system)
         members = _members(parties)
         key = self._refusal(parties, members)

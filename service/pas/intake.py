@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from service.errors import Fault, InvalidResource, MissingElement, UnresolvedReference
+from service.errors import Fault, InvalidResource, MissingElement, TooLarge, UnresolvedReference
 from service.fhir.bundle import Entries, Entry
 from service.fhir.parse import StructureCheck
 from service.pas.elements import Json, listed, object_of, positive, text_of
 
-CLAIM = "Bundle.entry[0].resource"
+CLAIM: Final = "Bundle.entry[0].resource"
+MOST: Final = 500
+"""Items, diagnoses or documents in one Claim. Every line is evaluated by itself within the time of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +102,12 @@ def invalid(expression: str, problem: str) -> InvalidResource:
 
 
 def check_sequences(claim: Json, name: str) -> frozenset[int]:
-    """The sequences of Claim.`name`: each present, positive and unique."""
+    """The sequences of Claim.`name`: each present, positive and unique. TooLarge beyond MOST of them."""
+    numbered = listed(claim, name)
+    if len(numbered) > MOST:
+        raise TooLarge(f"{CLAIM}.{name} has more than {MOST} entries. Split the request.")
     seen: set[int] = set()
-    for index, element in enumerate(listed(claim, name)):
+    for index, element in enumerate(numbered):
         expression = f"{CLAIM}.{name}[{index}].sequence"
         number = positive(element.get("sequence"))
         if number is None:

@@ -38,7 +38,8 @@ def lines_of(received: Received, parties: Parties) -> tuple[RequestLine, ...]:
     check_sequences(received.claim, "item")
     support = _Support(_diagnoses(received), _documents(received))
     _check_pointers(received.claim, items)
-    return tuple(_line(received, parties, support, index) for index in range(len(items)))
+    places = (f"{CLAIM}.item[{index}]" for index in range(len(items)))
+    return tuple(_line(received, parties, support, place) for place in zip(items, places, strict=True))
 
 
 def _diagnoses(received: Received) -> dict[int, tuple[Json, Json | None]]:
@@ -78,8 +79,8 @@ def _documents(received: Received) -> dict[int, Json | None]:
 
 def _check_pointers(claim: Json, items: list[Json]) -> None:
     known = {
-        "diagnosisSequence": check_sequences(claim, "diagnosis"),
-        "informationSequence": check_sequences(claim, "supportingInfo"),
+        "diagnosisSequence": {diagnosis["sequence"] for diagnosis in listed(claim, "diagnosis")},
+        "informationSequence": {supporting["sequence"] for supporting in listed(claim, "supportingInfo")},
         "careTeamSequence": check_sequences(claim, "careTeam"),
         "procedureSequence": check_sequences(claim, "procedure"),
     }
@@ -89,9 +90,9 @@ def _check_pointers(claim: Json, items: list[Json]) -> None:
                 raise invalid(f"{CLAIM}.item[{index}].{name}", "points to a sequence that the Claim does not have")
 
 
-def _line(received: Received, parties: Parties, support: _Support, index: int) -> RequestLine:
-    item = listed(received.claim, "item")[index]
-    path = f"{CLAIM}.item[{index}]"
+def _line(received: Received, parties: Parties, support: _Support, place: tuple[Json, str]) -> RequestLine:
+    """`place` is the item and its FHIRPath."""
+    item, path = place
     concept = object_of(item, "productOrService")
     if concept is None:
         raise missing(f"{path}.productOrService")

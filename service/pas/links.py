@@ -38,7 +38,7 @@ def link(received: Received, determination: Determination, earlier: Sequence[Fil
             if found is not updated and _overlaps(line, requested_period(received.claim, items[line.sequence]), found)
         ]
         cases += [found.case.id for found in overlapping]
-        added = tuple(_note(found, client) for found in overlapping)
+        added = (_note(overlapping, client),) if overlapping else ()
         lines.append(replace(line, notes=line.notes + added))
     return Linked(Determination(tuple(lines)), tuple(dict.fromkeys(cases)))
 
@@ -94,11 +94,15 @@ def _overlaps(line: LineDetermination, requested: DatePeriod | None, found: File
     return False
 
 
-def _note(found: Filed, client: ClientId) -> str:
-    """What the overlap is; the earlier case's number is told to nobody but the client that has it."""
-    state = "open" if found.case.outcome is Outcome.PENDED else "approved"
+def _note(overlapping: Sequence[Filed], client: ClientId) -> str:
+    """One sentence however many there are; a number is told to nobody but the client that has it."""
+    states = {"open" if found.case.outcome is Outcome.PENDED else "approved" for found in overlapping}
+    state = " or ".join(sorted(states, reverse=True))
     text = f"Another request for the same member and policy is {state} for overlapping dates"
-    if found.case.client != client:
+    if len(overlapping) > 1:
+        text = f"{len(overlapping)} other requests for the same member and policy are {state} for overlapping dates"
+    own = next((found.case for found in overlapping if found.case.client == client), None)
+    if own is None:
         return f"{text}."
-    number = found.case.authorization_number or found.case.lines[0].reference_number
-    return f"{text}: {number}."
+    newest = "" if len(overlapping) == 1 else "your newest is "
+    return f"{text}: {newest}{own.authorization_number or own.lines[0].reference_number}."

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import InvalidResource, MissingElement, ServiceError, UnresolvedReference
+from service.errors import InvalidResource, MissingElement, ServiceError, TooLarge, UnresolvedReference
 from service.fhir.parse import StructureCheck
 from service.pas.request import parse
 from service.policy.dates import PartialDate
@@ -226,6 +226,15 @@ OPTIONAL: dict[str, Change] = {
 @pytest.mark.requirement("conf-14")
 def test_what_is_optional_and_missing_is_no_error(name: str, check: StructureCheck) -> None:
     assert len(parse(changed(OPTIONAL[name]), check).lines) == 1
+
+
+@pytest.mark.parametrize("name", ["item", "supportingInfo", "diagnosis"])
+def test_more_than_can_be_answered_in_time_is_refused(name: str, check: StructureCheck) -> None:
+    def change(claim: Json) -> None:
+        claim[name] = [{**claim[name][0], "sequence": number} for number in range(1, 502)]
+
+    with pytest.raises(TooLarge):
+        parse(changed(on_claim(change)), check)
 
 
 def test_an_order_that_was_not_sent_is_kept_without_resource(check: StructureCheck) -> None:

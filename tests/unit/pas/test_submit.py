@@ -254,6 +254,19 @@ async def test_another_clients_number_is_not_told(payer: Payer) -> None:
     assert first["preAuthRef"] not in note["text"]
 
 
+async def test_several_overlapping_cases_are_one_note(payer: Payer) -> None:
+    await payer.submit(b.bundle())
+    await payer.submit(answered(es_sclc=False))
+    pended, approved = await payer.cases()
+    third = b.claim(b.item(), identifier=[{"system": "urn:trnorg:1245319599", "value": "THIRD"}])
+    response = response_of(await payer.submit(b.bundle({b.CLAIM: third})))
+    (note,) = response["processNote"]
+    assert note["text"].startswith("2 other requests")
+    assert "open or approved" in note["text"]
+    assert pended.lines[0].reference_number in note["text"]
+    assert (await payer.cases())[0].linked == (pended.id, approved.id)
+
+
 async def test_dates_that_do_not_overlap_are_not_noted(payer: Payer) -> None:
     await payer.submit(answered(es_sclc=False))
     later = b.claim(b.item(servicedPeriod={"start": "2026-12-05", "end": "2026-12-31"}))
