@@ -237,6 +237,29 @@ def test_more_than_can_be_answered_in_time_is_refused(name: str, check: Structur
         parse(changed(on_claim(change)), check)
 
 
+def test_a_patient_named_by_identifier_alone_is_not_sent(check: StructureCheck) -> None:
+    claim = b.claim(patient={"identifier": {"system": b.MEMBER_SYSTEM, "value": "ELSEWHERE"}})
+    with pytest.raises(MissingElement) as refused:
+        parse(b.bundle({b.CLAIM: claim}), check)
+    assert refused.value.expression == (f"{CLAIM}.patient.reference",)
+
+
+@pytest.mark.parametrize("created", ["2026-09-01", "2026-12-31T23:59:60Z"])
+def test_a_time_that_no_clock_shows_is_no_instant(created: str, check: StructureCheck) -> None:
+    request = parse(b.bundle({b.CLAIM: b.claim(created=created)}), check)
+    assert request.created_at is None
+    assert str(request.created) == created[:10]
+
+
+def test_npis_are_read_behind_a_role_that_names_them(check: StructureCheck) -> None:
+    role = {
+        "resourceType": "PractitionerRole",
+        "practitioner": {"identifier": {"system": b.NPI, "value": "1777777777"}},
+        "organization": b.refer("urn:uuid:nowhere"),
+    }
+    assert "1777777777" in parse(b.bundle({b.ROLE: role}), check).provider_npis
+
+
 def test_an_order_that_was_not_sent_is_kept_without_resource(check: StructureCheck) -> None:
     (order,) = parse(changed(without(b.ORDER)), check).lines[0].orders
     assert (order.reference, order.resource) == (b.ORDER, None)
