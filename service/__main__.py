@@ -87,7 +87,7 @@ def _settings(host: str, port: int, demo: bool) -> Settings:
     settings = Settings()
     changes: dict[str, object] = {"demo": demo or settings.demo}
     if "public_url" not in settings.model_fields_set:
-        changes["public_url"] = f"http://{host}:{port}"
+        changes["public_url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return settings.model_copy(update=changes)
 
 

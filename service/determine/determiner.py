@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from service.determine.evidence import evaluation, results
 from service.determine.notes import notes
-from service.determine.obstacles import House, first_service, obstacles
+from service.determine.obstacles import Circumstances, House, circumstances, first_service, obstacles
 from service.determine.request import PriorAuthRequest, Receipt, RequestLine
 from service.determine.responses import Counted, count_responses, response_obstacles
 from service.errors import DeadlinePassed, EngineFailed
@@ -29,6 +29,16 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Matter:
+    """A request being decided, with what is the same for all its lines."""
+
+    request: PriorAuthRequest
+    receipt: Receipt
+    around: Circumstances
+    on_file: OnFile
+
+
+@dataclass(frozen=True, slots=True)
 class Determiner:
     """The rules. `house` says who we are, `response_max_age_days` how old answers may be."""
 
@@ -39,52 +49,43 @@ class Determiner:
 
     async def determine(self, request: PriorAuthRequest, receipt: Receipt, on_file: OnFile) -> Determination:
         """Approves or pends each line; never denies, and never raises for what CQL does."""
-        lines = [await self._line(request, line, receipt, on_file) for line in request.lines]
-        return Determination(tuple(lines))
+        around = circumstances(request, PartialDate.of(receipt.day), self.house)
+        matter = _Matter(request, receipt, around, on_file)
+        return Determination(tuple([await self._line(matter, line) for line in request.lines]))
 
-    async def _line(
-        self, request: PriorAuthRequest, line: RequestLine, receipt: Receipt, on_file: OnFile
-    ) -> LineDetermination:
-        first = first_service(request, line)
+    async def _line(self, matter: _Matter, line: RequestLine) -> LineDetermination:
+        first = first_service(matter.request, line)
         match = self.registry.match(line.named, first.earliest())
         if match is None:
             return _not_covered(line)
         if match.revision is None:
             return _no_revision(line, match)
         loaded = self.registry.loaded(match.revision)
-        counted = count_responses(request, line, loaded)
+        counted = count_responses(matter.request, line, loaded)
         in_the_way = [
-            *self._obstacles(request, line, match.revision, counted, receipt),
-            *await _renewal(counted, match.revision, first.earliest(), on_file),
+            *obstacles(matter.request, line, match.revision, matter.around),
+            *response_obstacles(matter.request, counted.responses, matter.around.today, self.response_max_age_days),
+            *await _renewal(counted, match.revision, first.earliest(), matter.on_file),
         ]
-        findings, failures = await self._findings(request, line, counted, loaded, receipt)
+        findings, failures = await self._findings(matter, line, counted, loaded)
         return _decided(line, loaded.policy, counted, findings, (*in_the_way, *failures), first.earliest())
 
-    def _obstacles(
-        self, request: PriorAuthRequest, line: RequestLine, policy: Policy, counted: Counted, receipt: Receipt
-    ) -> tuple[Obstacle, ...]:
-        today = PartialDate.of(receipt.day)
-        return (
-            *obstacles(request, line, policy, today=today, house=self.house),
-            *response_obstacles(request, counted.responses, today, self.response_max_age_days),
-        )
-
     async def _findings(
-        self, request: PriorAuthRequest, line: RequestLine, counted: Counted, loaded: LoadedPolicy, receipt: Receipt
+        self, matter: _Matter, line: RequestLine, counted: Counted, loaded: LoadedPolicy
     ) -> tuple[tuple[Finding, ...], tuple[Obstacle, ...]]:
         """Findings, and the obstacle when the logic could not be run: then every criterion is unknown."""
-        asked = evaluation(request, line, counted, loaded, (first_service(request, line), receipt.received_at))
+        at = (first_service(matter.request, line), matter.receipt.received_at)
+        criteria = counted.pathway.criteria
         failures: tuple[Obstacle, ...] = ()
         try:
-            answered = results(counted.pathway, await self.evaluator.evaluate(asked))
+            values = await self.evaluator.evaluate(evaluation(matter.request, line, counted, loaded, at))
+            answered = results(counted.pathway, values)
         except (EngineFailed, DeadlinePassed) as error:
-            _log.error(
-                "criteria could not be evaluated", extra={"policy": loaded.policy.ref.id, "reason": error.text}
-            )
-            answered = {c.define: CriterionResult(None) for c in counted.pathway.criteria}
+            policy = loaded.policy.ref.id
+            _log.error("criteria could not be evaluated", extra={"policy": policy, "reason": error.text})
+            answered = {criterion.define: CriterionResult(None) for criterion in criteria}
             failures = (Obstacle("evaluation", "The criteria could not be evaluated automatically."),)
         reading = counted.reading
-        criteria = counted.pathway.criteria
         return assess(criteria, answered, missing=reading.missing, doubts=reading.doubts), failures
 
 

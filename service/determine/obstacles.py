@@ -31,19 +31,35 @@ class House:
         return self.payer in ids
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is the same for all lines of a request; `modified` are the Python ids of resources with a modifier."""
+
+    today: PartialDate
+    house: House
+    modified: frozenset[int]
+
+
+def circumstances(request: PriorAuthRequest, today: PartialDate, house: House) -> Circumstances:
+    """Looks through each resource of the evidence once, however many lines rest on it."""
+    resources = {id(resource): resource for line in request.lines for resource in line.evidence}
+    modified = frozenset(key for key, resource in resources.items() if _is_modified(resource))
+    return Circumstances(today, house, modified)
+
+
 def obstacles(
-    request: PriorAuthRequest, line: RequestLine, policy: Policy, *, today: PartialDate, house: House
+    request: PriorAuthRequest, line: RequestLine, policy: Policy, around: Circumstances
 ) -> tuple[Obstacle, ...]:
     """Every reason found, in the contract's order; empty when nothing but the criteria decides."""
     first = first_service(request, line)
     found = [
         *_code(line, policy),
         *_coverage(request, first),
-        *_parties(request, house),
+        *_parties(request, around.house),
         *_orders(request, line, policy),
-        *_serviced(line.serviced, today),
+        *_serviced(line.serviced, around.today),
         *_quantity(line, policy),
-        *_modifiers(line),
+        *_modifiers(line, around.modified),
         *_cancelled(line),
     ]
     return tuple(dict.fromkeys(found))
@@ -137,9 +153,9 @@ def _quantity(line: RequestLine, policy: Policy) -> Iterator[Obstacle]:
         yield Obstacle("quantity-maximum", f"The line asks for more than the {most} that rules may authorize.")
 
 
-def _modifiers(line: RequestLine) -> Iterator[Obstacle]:
+def _modifiers(line: RequestLine, modified: frozenset[int]) -> Iterator[Obstacle]:
     for resource in line.evidence:
-        if _modified(resource):
+        if id(resource) in modified:
             kind = resource.get("resourceType", "resource")
             yield Obstacle(
                 "modifier",
@@ -147,11 +163,11 @@ def _modifiers(line: RequestLine) -> Iterator[Obstacle]:
             )
 
 
-def _modified(node: object) -> bool:
+def _is_modified(node: object) -> bool:
     if isinstance(node, Mapping):
         unknown = any(entry.get("url") != PAS_INFO_CANCELLED for entry in node.get("modifierExtension") or ())
-        return unknown or "implicitRules" in node or any(_modified(value) for value in node.values())
-    return isinstance(node, list) and any(_modified(value) for value in node)
+        return unknown or "implicitRules" in node or any(_is_modified(value) for value in node.values())
+    return isinstance(node, list) and any(_is_modified(value) for value in node)
 
 
 def _cancelled(line: RequestLine) -> Iterator[Obstacle]:

@@ -23,7 +23,7 @@ class Serviced:
 class Order:
     """What requestedService points to. `resource` is None when the Bundle does not hold it.
 
-    `medication` is the Medication behind medicationReference, `named` how the order names its drug.
+    `named` is how the order names its drug, a Medication that it refers to included.
     """
 
     reference: str
@@ -40,7 +40,7 @@ class RequestLine:
     dict with diagnosisCodeableConcept (a diagnosisReference already resolved into the Condition's code).
     `responses` are the QuestionnaireResponses of the supportingInfo that the line points to (else of all),
     also those inside a DTR response Bundle, in the Bundle's order.
-    `unread` are supportingInfo references of the line that lead nowhere.
+    `evidence` are all resources that the line's decision rests on.
     """
 
     sequence: int

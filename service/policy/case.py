@@ -42,7 +42,7 @@ class CaseLine:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One accepted request. `number` is the case-level reference; dates are UTC instants."""
+    """One accepted request. `received_at` and `decided_at` are UTC instants."""
 
     id: CaseId
     client: ClientId
