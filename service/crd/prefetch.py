@@ -43,7 +43,7 @@ class Records:
         """
         found = self.entries.resolve(reference, within=within)
         text = text_at(reference, "reference")
-        if found is not None or text is None or self.entries.ambiguous(reference, within=within):
+        if found is not None or text is None:
             return found
         return self.entries.resolve(last_steps(text), within=within)
 

@@ -405,3 +405,14 @@ async def test_a_block_of_ours_is_known_by_its_assertion_id(endpoint: Endpoint) 
     block["extension"][0]["valueReference"] = {"display": "the same coverage"}
     again = await endpoint.call(request(order))
     assert len(blocks(again["systemActions"][0]["resource"])) == 1
+
+
+async def test_what_we_said_about_another_coverage_survives(endpoint: Endpoint) -> None:
+    order = (await endpoint.call(request()))["systemActions"][0]["resource"]
+    body = request(order)
+    body["prefetch"]["coverage"] = searchset(coverage(id="cov2"), payer())
+    (resource,) = [action["resource"] for action in (await endpoint.call(body))["systemActions"]]
+    before, after = (facts(block) for block in blocks(resource))
+    assert before["coverage"] == [{"reference": "Coverage/cov1"}]
+    assert after["coverage"] == [{"reference": "Coverage/cov2"}]
+    assert before["coverage-assertion-id"] != after["coverage-assertion-id"]

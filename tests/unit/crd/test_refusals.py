@@ -318,6 +318,13 @@ async def test_a_coverage_that_ends_before_the_start_leaves_it_open(endpoint: En
     assert (told["covered"], told["info-needed"]) == (["conditional"], ["contract-window"])
 
 
+async def test_a_coverage_that_began_after_the_service_does_not_cover_it(endpoint: Endpoint) -> None:
+    prefetch = {"coverage": searchset(coverage(period={"start": "2026-11-15"}), payer())}
+    past = medication_request(dispenseRequest={"validityPeriod": {"start": "2026-11-01"}})
+    told = said(await endpoint.call(request(past, prefetch=prefetch)))
+    assert (told["covered"], "info-needed" in told) == (["not-covered"], False)
+
+
 async def test_without_member_records_nobody_is_known(opened: Opened) -> None:
     endpoint = opened(settings=Settings())
     old = said(await endpoint.call(request()))
