@@ -92,7 +92,9 @@ async def _kept(dependencies: CrdDependencies, request: Request, kind: str, answ
         client = caller.client
         response = await answer(body, caller)
     except ServiceError as error:
-        response = fhir_response(operation_outcome(error), answer_for(error).status)
+        status = answer_for(error).status
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        response = fhir_response(operation_outcome(error), status, headers)
     if client is not None:
         await dependencies.store.log_exchange(
             _exchange(dependencies, client, kind, (requested_at, body, response)),

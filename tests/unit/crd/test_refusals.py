@@ -194,6 +194,7 @@ async def test_who_may_not_call_learns_nothing(opened: Opened, error: ServiceErr
     method = "POST" if path else "GET"
     response = await endpoint.http.request(method, f"/cds-services{path}", content=b"{" if path else None)
     assert response.status_code == status
+    assert ("www-authenticate" in response.headers) is (status == 401)
     assert endpoint.store.exchanges == []
 
 
