@@ -76,5 +76,6 @@ def _empty_database(request: pytest.FixtureRequest, folder: Path) -> str:
     server: str = request.getfixturevalue("postgresql")
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    return server.replace("/postgres?", f"/{name}?")
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    # A schema of its own is all that a test sees, and is made much faster than a database.
+    return f"{server}&options=-csearch_path%3D{name}"

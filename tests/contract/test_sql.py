@@ -16,7 +16,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from service.errors import InvalidPolicy
+from service.policy.case import ClientId
 from service.ports import Exchange
+from service.store import rows
 from service.store.sql import SqlStore, StoreFailed, open_store
 from service.store.tables import access_tokens, audit, exchanges, feedback, metadata, used_tokens
 from tests.contract.cases import EHR, MEMBER, NOW, acceptance, assertion, case
@@ -160,11 +162,16 @@ async def test_instants_of_any_zone_are_one_instant(sql: SqlStore) -> None:
 
 async def test_a_failure_does_not_tell_what_was_stored(sql: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
     private = "PRIVATE-1958-02-03"
-    exchange = Exchange("x-1", private, EHR, NOW, NOW, 200, private.encode(), private.encode())
+    exchange = Exchange(
+        private, "crd", ClientId("a-client-of-ours"), NOW, NOW, 200, private.encode(), private.encode()
+    )
     await sql.log_exchange(exchange)
     with pytest.raises(StoreFailed) as raised:
         await sql.log_exchange(exchange)
     assert private not in "".join(traceback.format_exception(raised.value))
+    with pytest.raises(sa.exc.IntegrityError) as inside, sql._writing_engine.begin() as connection:
+        rows.save_exchange(connection, exchange)
+    assert "a-client-of-ours" not in str(inside.value)
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
     assert private not in caplog.text
@@ -175,6 +182,14 @@ async def test_ready_is_false_without_the_tables(sql: SqlStore) -> None:
     with sql._writing_engine.begin() as connection:
         metadata.drop_all(connection)
     assert not await sql.ready()
+
+
+async def test_a_writer_on_sqlite_locks_before_it_reads(tmp_path: Path, clock: FrozenClock) -> None:
+    async with opened(f"sqlite:///{tmp_path / 'store.db'}", clock) as store:
+        with store._writing_engine.begin(), store._engine.connect() as other:
+            other.exec_driver_sql("PRAGMA busy_timeout = 0")
+            with pytest.raises(sa.exc.OperationalError, match="locked"):
+                rows.first_use(other, "key", NOW, NOW)
 
 
 async def test_sqlite_waits_for_the_disk(tmp_path: Path, clock: FrozenClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,23 @@ async def test_only_a_plain_key_set_counts(fetching: Door, answer: httpx.Respons
     fetching.server.answer = answer
     assert await fetching.refuses(signed(claims(URL)))
     assert fetching.server.asked == [JWKS_URL]
+
+
+async def test_an_endless_answer_is_not_read_to_its_end(tmp_path: Path, fetching: Door) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 10_000
+            yield b" " * 10_000
+
+    transport = httpx.MockTransport(lambda asked: httpx.Response(200, content=endless()))
+    async with httpx.AsyncClient(transport=transport) as http:
+        finder = KeyFinder(http, fetching.clock)
+        client = load_clients(tmp_path / "clients.toml").by_id["ehr-1"]
+        assert await finder.find(client, "ec-1", "EC", None) is None
+    assert sent < 500_000
 
 
 async def test_a_served_set_may_hold_other_keys(fetching: Door) -> None:

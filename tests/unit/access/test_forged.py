@@ -37,6 +37,8 @@ from tests.unit.access.signing import (
         {"typ": "at+jwt"},
         {"jku": JWKS_URL},
         {"crit": ["exp"], "exp": 1},
+        {"crit": ["b64"], "b64": True},
+        {"crit": ["kid"]},
         {"jwk": ec_key("own").as_dict(private=False), "kid": "own"},
     ],
 )
