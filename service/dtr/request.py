@@ -136,10 +136,10 @@ def _moment(parameter: Mapping[str, Any], expression: str) -> datetime:
             raise _invalid(expression, "must name a day of the calendar")
         return datetime.combine(day.earliest(), time(), UTC)
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
+        # What Python's calendar does not reach, such as a leap second.
         raise _invalid(expression, "must be an instant with seconds and time zone") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _invalid(expression: str, problem: str) -> InvalidResource:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from datetime import date
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,10 +35,12 @@ from tests.unit.dtr.samples import (
     issues,
     order,
     packages,
+    patient,
     request_for,
     resource,
     validate,
 )
+from tests.unit.fhir.mutations import SENTINEL, mutate_blindly
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
@@ -170,6 +174,13 @@ async def test_context_does_not_hide_that_the_order_is_another(service: Service)
     assert "1-800-555-0100" in issue["diagnostics"]
 
 
+@pytest.mark.requirement("prof-1")
+async def test_context_of_another_policy_does_not_choose_the_form(service: Service) -> None:
+    service.assertions = (assertion(policy_id="other", questionnaire=f"{RENEWAL}|1.0.0"),)
+    answer = await answer_to(service, "2.2.0", request_for(context("assertion-1"), resource("order", order())))
+    assert form_urls(answer) == [INITIAL]
+
+
 @pytest.mark.requirement("oper-8")
 @pytest.mark.parametrize("named", [None, "https://payer.example.org/fhir/Questionnaire/gone|1.0.0"])
 async def test_context_without_a_form_is_explained(service: Service, named: str | None) -> None:
@@ -207,6 +218,19 @@ async def test_order_that_needs_no_form_is_explained(service: Service, version: 
     assert [p["name"] for p in answer["parameter"]] == [SHAPES[version].outcome_parameter]
     [issue] = issues(answer)
     assert (issue["severity"], issue["expression"]) == ("information", ["Parameters.parameter[1].resource"])
+
+
+async def test_an_order_drafted_long_ago_starts_today_at_the_soonest(service: Service) -> None:
+    assert form_urls(await answer_to(service, "2.2.0", by_order(authoredOn="2025-01-01"))) == [INITIAL]
+    service.ends = {"DEMO-1": date(2026, 12, 4)}
+    later = await answer_to(service, "2.2.0", by_order(authoredOn="2027-12-01"))
+    assert form_urls(later) == [INITIAL]
+
+
+async def test_a_form_asked_for_by_canonical_is_for_the_order_beside_it(service: Service) -> None:
+    other = order("J0897")
+    body = request_for(resource("order", other), {"name": "questionnaire", "valueCanonical": INITIAL})
+    assert "MedicationRequest/mr1" in str(draft(await answer_to(service, "2.2.0", body)))
 
 
 async def test_order_from_before_the_policy_gets_no_form(service: Service) -> None:
@@ -420,6 +444,7 @@ async def test_changed_since_takes_a_date_time_too(service: Service) -> None:
         ([{"name": "questionnaire", "valueInteger": 3}], "Parameters.parameter[0]"),
         ([{"name": "context", "valueInteger": 3}], "Parameters.parameter[0]"),
         ([{"name": "changedsince", "valueString": "yesterday"}], "Parameters.parameter[0]"),
+        ([{"name": "changedsince", "valueInstant": "2026-12-31T23:59:60Z"}], "Parameters.parameter[0]"),
         ([resource("coverage", coverage()), context("a"), context("b")], "Parameters.parameter"),
     ],
 )
@@ -473,3 +498,25 @@ async def test_the_body_is_read_no_further_than_the_limit(service: Service) -> N
 async def test_context_of_a_form_version_that_was_replaced_gives_the_current_one(service: Service) -> None:
     service.assertions = (replace(assertion(), questionnaire=f"{INITIAL}|0.9.0"),)
     assert form_urls(await answer_to(service, "2.2.0", request_for(context("assertion-1")))) == [INITIAL]
+
+
+async def test_a_broken_request_only_ever_gets_an_answer_or_a_4xx(service: Service) -> None:
+    contained = [{"resourceType": "Medication", "id": "m", "code": {"text": "Imdelltra"}}]
+    timing = {"repeat": {"boundsPeriod": {"start": "2026-12-04"}}, "event": ["2026-12-05"]}
+    full = request_for(
+        resource("order", order(contained=contained, dosageInstruction=[{"timing": timing}])),
+        resource("referenced", patient()),
+        {"name": "questionnaire", "valueCanonical": RENEWAL},
+        {"name": "changedsince", "valueInstant": "2026-01-01T00:00:00Z"},
+    )
+    random = Random(7)
+    seen = set()
+    for _ in range(100):
+        body = copy.deepcopy(full)
+        for _ in range(random.randrange(1, 3)):
+            mutate_blindly(body, random)
+        response = await service.package(random.choice(VERSIONS), body)
+        seen.add(response.status_code)
+        assert response.status_code == 200 or 400 <= response.status_code < 500
+        assert response.status_code == 200 or SENTINEL not in response.text
+    assert seen >= {200, 400}

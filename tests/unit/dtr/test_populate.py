@@ -216,6 +216,16 @@ async def test_questions_under_a_question_stand_under_its_answer(registry: Regis
     assert "item" not in unanswered.items[0]
 
 
+async def test_an_answer_under_an_unanswered_question_has_no_place(registry: Registry) -> None:
+    form = _form("date", repeats=False)
+    inner = _form("boolean", repeats=False)["item"][0] | {"linkId": "inner"}
+    inner["extension"][0]["valueExpression"]["expression"] = 'ImdelltraPrepopulation."Extensive Stage SCLC"'
+    form["item"][0]["item"] = [inner]
+    populated = await filled(registry, {"Extensive Stage SCLC": True}, form=form)
+    assert values(populated) == {}
+    assert populated.answers == {}
+
+
 @pytest.mark.parametrize("error", [EngineFailed("The CQL library failed."), DeadlinePassed("Too slow.")])
 async def test_failing_logic_leaves_the_form_unfilled_and_says_so(registry: Registry, error: ServiceError) -> None:
     loaded = registry.all()[0]
