@@ -253,3 +253,17 @@ def without_content(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: "(left out)" if k == "data" else without_content(v) for k, v in value.items()}
     return value
+
+
+def context(assertion_id: str) -> Json:
+    return {"name": "context", "valueString": assertion_id}
+
+
+async def answer_to(service: Service, version: Version, body: Json) -> Json:
+    """The 200 answer to a request for a package, R4B-valid."""
+    response = await service.package(version, body)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/fhir+json"
+    answer: Json = response.json()
+    validate(answer)
+    return answer
