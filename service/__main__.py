@@ -68,7 +68,14 @@ def serve(
         service = create_app(settings, data)
     except InvalidPolicy as error:
         _stop(error.text)
-    config = uvicorn.Config(service, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    config = uvicorn.Config(
+        service,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=20,
+    )
     if demo:
         _announce_demo(settings)
     uvicorn.Server(config).run(sockets=[listening])

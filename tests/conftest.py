@@ -22,6 +22,10 @@ GUIDES = HOME.parent / "shared" / "ig"
 _connect = socket.socket.connect
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regen", action="store_true", help="Write golden files anew; review the diff.")
+
+
 @pytest.fixture(autouse=True)
 def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anywhere but loopback or a local socket fails the test."""
