@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from service.errors import NotFound
 from service.ports import PolicyRegistry
 from service.settings import Settings
 
@@ -19,21 +20,39 @@ _PAGE_POLICY: Final = (
 
 
 def build(settings: Settings, registry: PolicyRegistry) -> APIRouter:
-    """GET / and its style sheet."""
+    """GET /, /policies/{id} (each policy in the payer's words) and their style sheet. Fixed pages, made once."""
     router = APIRouter()
     templates = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-    policies = [
-        {"title": loaded.policy.title, "document": loaded.policy.document, "effective": loaded.policy.effective}
-        for loaded in registry.all()
-    ]
-    page = templates.get_template("home.html").render(settings=settings, policies=policies)
+    policies = [loaded.policy for loaded in registry.all()]
+    front = templates.get_template("home.html").render(settings=settings, policies=policies)
+    pages = {
+        policy.ref.id: templates.get_template("policy.html").render(
+            settings=settings, revisions=[each for each in policies if each.ref.id == policy.ref.id]
+        )
+        for policy in policies
+    }
 
     @router.get("/")
     async def home() -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})
+        return _page(front)
+
+    @router.get("/policies/{policy_id}")
+    async def policy_page(policy_id: str) -> Response:
+        page = pages.get(policy_id)
+        if page is None:
+            raise NotFound("There is no such policy here.")
+        return _page(page)
 
     @router.get("/static/home.css")
     async def style() -> Response:
         return FileResponse(_HERE / "static" / "home.css", headers={"Cache-Control": "public, max-age=3600"})
 
+    @router.get("/favicon.ico")
+    async def icon() -> Response:
+        return Response(status_code=204, headers={"Cache-Control": "public, max-age=86400"})
+
     return router
+
+
+def _page(content: str) -> Response:
+    return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_POLICY})
