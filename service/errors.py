@@ -86,5 +86,9 @@ class DeadlinePassed(ServiceError):
     """Time ran out."""
 
 
+class StoreFailed(ServiceError):
+    """The database could not do it, for now. The text names the kind of error only: its own text may hold data."""
+
+
 class InvalidPolicy(ServiceError):
     """The policy's own data is broken; the service does not start with it."""

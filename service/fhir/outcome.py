@@ -40,6 +40,7 @@ _ANSWERS: Final[Mapping[type[BaseException], Answer]] = {
     errors.InvalidPolicy: Answer(500, "exception", "fatal"),
     errors.EhrUnavailable: Answer(502, "transient"),
     errors.DeadlinePassed: Answer(503, "timeout"),
+    errors.StoreFailed: Answer(503, "transient"),
 }
 
 

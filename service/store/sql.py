@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.errors import StoreFailed
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.ports import Acceptance, Assertion, Clock, Exchange, StoredReply, SystemClock
 from service.store import rows
@@ -23,10 +24,6 @@ T = TypeVar("T")
 _READERS: Final = 4
 # SQLite has one writer at a time anyway: one thread queues them in order, without waiting on locks.
 _WRITERS: Final = {"sqlite": 1, "postgresql": 8}
-
-
-class StoreFailed(RuntimeError):
-    """The database could not do it. The text names the kind of error only: its own text may hold patient data."""
 
 
 class SqlStore:
@@ -128,7 +125,7 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         cause = getattr(error, "orig", None) or error
         kind = type(cause).__name__
     # Raised outside the except block, so that no traceback carries the original text.
-    raise StoreFailed(f"the database failed: {kind}")
+    raise StoreFailed(f"The database could not do it ({kind}). Nothing was changed; send the request again.")
 
 
 def open_store(url: str, clock: Clock | None = None) -> SqlStore:

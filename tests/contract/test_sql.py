@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from service.errors import InvalidPolicy
+from service.errors import InvalidPolicy, StoreFailed
 from service.policy.case import ClientId
 from service.ports import Exchange
 from service.store import rows
-from service.store.sql import SqlStore, StoreFailed, open_store
+from service.store.sql import SqlStore, open_store
 from service.store.tables import access_tokens, audit, exchanges, feedback, metadata, used_tokens
 from tests.contract.cases import EHR, MEMBER, NOW, acceptance, assertion, case
 from tests.contract.conftest import opened
