@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from service.crd.chart_view import ChartView
 from service.crd.configuration import CLAIM, GUIDELINE
 from service.crd.extension import CrdVersion
 from service.crd.hooks import HookCall
+from service.crd.statement import policy_page
 from service.fhir.build import Json
 from service.fhir.canonical import CDS_CARD_TYPE, CRD_JSON_ASSOCIATED_RESOURCE, CRD_TEMP
-from service.policy.model import Pathway, Policy
+from service.policy.case import Authorization
+from service.policy.model import Pathway, Policy, PolicyRef
 from service.ports import Ids, PolicyRegistry
 from service.settings import Settings
 
@@ -22,11 +25,18 @@ _LONGEST_SUMMARY: Final = 139  # CDS Hooks: under 140 characters
 
 @dataclass(frozen=True, slots=True)
 class Advised:
-    """An order that falls under a policy; `pathway` is that of the form it was given, if any."""
+    """An order that falls under a policy.
+
+    `pathway` is that of the form it was given, if any; `held` the authorization that covers its start; `chart` what
+    the record says about the form; `launch` the appContext for clients that want the form as an app to launch.
+    """
 
     reference: str
     policy: Policy
     pathway: Pathway | None
+    held: Authorization | None = None
+    chart: ChartView | None = None
+    launch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +54,87 @@ def cards(
     wanted: list[Json] = []
     if call.configuration.wants(CLAIM):
         wanted += _next_steps(advised, shape, registry)
+        wanted += _launches(advised, shape)
     if call.configuration.wants(GUIDELINE):
         wanted += _policy_pages(advised, shape)
     return wanted[: call.configuration.max_cards]
 
 
 def _next_steps(advised: Sequence[Advised], shape: _Shape, registry: PolicyRegistry) -> Iterator[Json]:
-    """Instructions cards, one per form (text only: no links, no suggestions)."""
-    for policy, pathway in dict.fromkeys((a.policy.ref, a.pathway) for a in advised if a.pathway):
-        same = [a for a in advised if (a.policy.ref, a.pathway) == (policy, pathway)]
-        drug = same[0].policy.drug.display
-        form = registry.loaded(same[0].policy).questionnaires.get(pathway.questionnaire if pathway else "", {})
-        title = form.get("title") or "prior authorization form"
-        card = _card(shape, CLAIM, f"{drug}: complete the prior authorization form before treatment", same)
-        card["detail"] = (
-            f'For {drug}: open the form "{title}" from this order. It opens prefilled from the chart; confirm or '
-            f"complete the answers and submit it as a prior authorization request. An answer follows at once, or "
-            f"after review. Questions: {shape.settings.payer_name}, {shape.settings.payer_phone}."
-        )
+    """Instructions cards, one per form and authorization (text only: no links, no suggestions)."""
+    for key in dict.fromkeys(_step(a) for a in advised if a.pathway):
+        same = [a for a in advised if a.pathway and _step(a) == key]
+        first = same[0]
+        drug, form = first.policy.drug.display, f'"{_title(first, registry)}"'
+        if first.held:
+            until = first.held.period.end.isoformat()
+            summary = f"{drug}: authorized until {until}"
+            steps = (
+                f"{drug} is authorized for this order under number {first.held.number}, from "
+                f"{first.held.period.start.isoformat()} to {until}; nothing has to be sent now. If treatment goes on "
+                f"after that day, open the form {form} from this order and submit it before then."
+            )
+        else:
+            summary = f"{drug}: complete the prior authorization form before treatment"
+            steps = (
+                f"{drug} needs prior authorization. Open the form {form} from this order. It opens with what the "
+                "chart already says; check those answers, complete the others, and submit it as a prior "
+                "authorization request. The answer comes at once, or after a reviewer has looked at it."
+            )
+        card = _card(shape, CLAIM, summary, same)
+        asks = f"Questions: {shape.settings.payer_name}, {shape.settings.payer_phone}."
+        card["detail"] = "\n\n".join((steps, *_record_says(first.chart), asks))
         yield card
+
+
+def _step(advised: Advised) -> tuple[PolicyRef, Pathway | None, Authorization | None]:
+    return advised.policy.ref, advised.pathway, advised.held
+
+
+def _title(advised: Advised, registry: PolicyRegistry) -> str:
+    forms = registry.loaded(advised.policy).questionnaires
+    form = forms.get(advised.pathway.questionnaire if advised.pathway else "", {})
+    return str(form.get("title") or "Prior authorization")
+
+
+def _record_says(chart: ChartView | None) -> Iterator[str]:
+    """Paragraphs and lists that read well as Markdown and as plain text."""
+    if chart is None:
+        return
+    if chart.answered:
+        found = "\n".join(f"- {question} {answer}" for question, answer in chart.answered)
+        yield f"The record already answers (please check):\n{found}"
+    if chart.unanswered:
+        missing = "\n".join(f"- {question}" for question in chart.unanswered)
+        yield f"Still to be answered on the form:\n{missing}"
+
+
+def _launches(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
+    """SMART cards, one per order, for clients that do not start DTR from coverage-information themselves."""
+    for each in advised:
+        if each.pathway and each.launch:
+            drug = each.policy.drug.display
+            card = _card(shape, CLAIM, f"{drug}: open the prior authorization form", [each])
+            card["detail"] = f"Opens the form for {drug} with what the chart already says."
+            url = f"{shape.settings.base_url}/dtr/launch"
+            card["links"] = [
+                {"label": "Open the form", "url": url, "type": "smart", "appContext": each.launch},
+            ]
+            yield card
 
 
 def _policy_pages(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
     """External reference cards, one per policy (only absolute links, never to a portal: CRD 2.2.1 resp-17)."""
     for ref in dict.fromkeys(a.policy.ref for a in advised):
         same = [a for a in advised if a.policy.ref == ref]
-        policy = same[0].policy
-        card = _card(shape, GUIDELINE, f"{policy.drug.display}: coverage policy {policy.document}", same)
-        card["detail"] = f"{policy.title}: the criteria for {policy.drug.display}, in the payer's words."
-        url = policy.source_url or shape.settings.payer_website
-        card["links"] = [{"label": f"Policy {policy.document}", "url": url, "type": "absolute"}]
+        policy, payer = same[0].policy, shape.settings.payer_name
+        card = _card(shape, GUIDELINE, f"{policy.drug.display}: what {payer} requires", same)
+        card["detail"] = (
+            f"Policy {policy.document} lists the criteria under which {payer} covers {policy.drug.display}, "
+            "in the policy's own words."
+        )
+        page = policy_page(policy, shape.settings)
+        card["links"] = [{"label": f"Policy {policy.document}", "url": page, "type": "absolute"}]
         yield card
 
 

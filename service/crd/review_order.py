@@ -14,7 +14,7 @@ from service.crd.extension import CrdVersion, to_extension
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
 from service.crd.prefetch import Records, read_records
-from service.crd.statement import Situation, requested_pathway, state
+from service.crd.statement import Situation, requested_pathway, settling, state
 from service.crd.system_actions import Annotation, earlier_ids, update_action
 from service.errors import DeadlinePassed
 from service.fhir.build import Json
@@ -23,6 +23,7 @@ from service.fhir.json import content_hash
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization, ClientId
 from service.policy.match import Match
+from service.policy.model import Pathway, Policy
 from service.ports import Assertion, Clock, Ids, PolicyRegistry, Store
 from service.settings import Settings
 
@@ -137,8 +138,12 @@ async def _answer(order: Order, call: _Call, payer: Payer) -> _Answered:
             made_at=call.now,
             shown=information.shown(),
         ),
-        advised=Advised(order.reference, policy, pathway if information.questionnaires else None) if policy else None,
+        advised=_advised(situation, policy, pathway if information.questionnaires else None) if policy else None,
     )
+
+
+def _advised(situation: Situation, policy: Policy, pathway: Pathway | None) -> Advised:
+    return Advised(situation.order.reference, policy, pathway, settling(situation))
 
 
 def _order_key(order: Order, match: Match | None, call: _Call) -> str:

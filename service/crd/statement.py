@@ -79,19 +79,12 @@ def state(situation: Situation, assertion_id: str, settings: Settings) -> Covera
 
 
 def _under_policy(situation: Situation, policy: Policy, assertion_id: str, settings: Settings) -> CoverageInformation:
-    held = _settling(situation, policy)
-    if held:
-        return CoverageInformation(
-            _assertion(situation, assertion_id, settings, held.period.end, policy.ends),
-            Covered.COVERED,
-            PaNeeded.SATISFIED,
-            billing=(policy.drug.billing,),
-            reasons=(Reason(f"An authorization for {policy.drug.display} is on file for the requested start."),),
-            details=(Detail("allowed-period", "cat-limitation", period=held.period), *_policy_link(policy)),
-            satisfied_pa_id=held.number,
-        )
     pathway = requested_pathway(situation)
     forms = (canonical_of(pathway, settings),) if pathway and situation.documents else ()
+    held = settling(situation)
+    if held:
+        return _authorized(_Renewing(situation, policy, held, forms), assertion_id, settings)
+    renewing = _what_is_renewed(situation) if pathway and pathway.name == RENEWAL else ""
     return CoverageInformation(
         _assertion(situation, assertion_id, settings, policy.ends),
         Covered.COVERED,
@@ -100,9 +93,53 @@ def _under_policy(situation: Situation, policy: Policy, assertion_id: str, setti
         doc_needed=frozenset({DocNeeded.CLINICAL}) if forms else frozenset(),
         doc_purpose=(DocPurpose.WITH_PA,) if forms else (),
         billing=(policy.drug.billing,),
-        reasons=(Reason(f"{policy.drug.display} needs prior authorization (policy {policy.document})."),),
-        details=_policy_link(policy),
+        reasons=(Reason(f"{policy.drug.display} needs prior authorization (policy {policy.document}).{renewing}"),),
+        details=_policy_link(policy, settings),
         questionnaires=forms,
+    )
+
+
+def _what_is_renewed(situation: Situation) -> str:
+    last = max(situation.authorizations, key=lambda held: held.period.end)
+    period = f"from {last.period.start.isoformat()} to {last.period.end.isoformat()}"
+    return f" Authorization {last.number} is {period} and does not cover the requested start: send the renewal form."
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewing:
+    """An order that an authorization on file covers, with the form that would continue it (none on order-select)."""
+
+    situation: Situation
+    policy: Policy
+    held: Authorization
+    forms: tuple[str, ...]
+
+
+def _authorized(renewing: _Renewing, assertion_id: str, settings: Settings) -> CoverageInformation:
+    """The start is authorized, and what is ordered may well outlast the authorization: both are said.
+
+    The renewal form is offered at once when the authorization ends within the renewal window; before that, whether
+    it is needed depends on how long treatment goes on (`timeframe`). It is no paper for an authorization that is
+    needed now, so no purpose is named (crd-ci-q4).
+    """
+    situation, policy, held = renewing.situation, renewing.policy, renewing.held
+    soon = held.period.end <= situation.order.start + timedelta(days=policy.renewal_window_days)
+    needed = DocNeeded.CLINICAL if soon else DocNeeded.CONDITIONAL
+    text = (
+        f"Authorized until {held.period.end.isoformat()} under number {held.number}; "
+        "to continue after that, send the renewal form."
+    )
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings, held.period.end, policy.ends),
+        Covered.COVERED,
+        PaNeeded.SATISFIED,
+        doc_needed=frozenset({needed}) if renewing.forms else frozenset(),
+        info_needed=(InfoNeeded.TIMEFRAME,) if renewing.forms and not soon else (),
+        billing=(policy.drug.billing,),
+        reasons=(Reason(text),),
+        details=(Detail("allowed-period", "cat-limitation", period=held.period), *_policy_link(policy, settings)),
+        questionnaires=renewing.forms,
+        satisfied_pa_id=held.number,
     )
 
 
@@ -112,15 +149,10 @@ def canonical_of(pathway: Pathway, settings: Settings) -> str:
     return versioned(pathway.questionnaire, version)
 
 
-def _settling(situation: Situation, policy: Policy) -> Authorization | None:
-    """An authorization that covers the start and does not end within the renewal window after it.
-
-    One that ends sooner covers the start too, but the treatment that is ordered may well outlast it: there the
-    renewal form is offered now rather than after the authorization has lapsed (contract.md, initial or renewal).
-    """
-    start, window = situation.order.start, timedelta(days=policy.renewal_window_days)
-    lasting = (held for held in situation.authorizations if start in held.period and held.period.end > start + window)
-    return next(lasting, None)
+def settling(situation: Situation) -> Authorization | None:
+    """The authorization that covers the requested start; of several, the one that lasts longest."""
+    covering = (held for held in situation.authorizations if situation.order.start in held.period)
+    return max(covering, key=lambda held: held.period.end, default=None)
 
 
 def _outside_our_rules(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
@@ -208,8 +240,13 @@ def _assertion(situation: Situation, assertion_id: str, settings: Settings, *end
     return Assertion(situation.coverage.reference, assertion_id, situation.today, max(min(limits), situation.today))
 
 
-def _policy_link(policy: Policy) -> tuple[Detail, ...]:
-    return (Detail("policy-link", "cat-other", url=policy.source_url),) if policy.source_url else ()
+def policy_page(policy: Policy, settings: Settings) -> str:
+    """Where a person reads the policy: the payer's own page, else the one that this service shows."""
+    return policy.source_url or f"{settings.base_url}/policies/{policy.ref.id}"
+
+
+def _policy_link(policy: Policy, settings: Settings) -> tuple[Detail, ...]:
+    return (Detail("policy-link", "cat-other", url=policy_page(policy, settings)),)
 
 
 def _ask(settings: Settings) -> Detail:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.crd.configuration import read_configuration
+from service.policy.case import Authorization, MemberId
+from service.policy.dates import DatePeriod
 from service.settings import Settings
 from tests.unit.crd.conftest import Endpoint
 from tests.unit.crd.world import (
     NOW,
+    AuthorizingStore,
     Json,
     OneDrug,
     medication_request,
     policy,
     request,
+    said,
     service_request,
 )
 
@@ -150,14 +155,26 @@ async def test_cards_have_what_the_guides_ask_for(endpoint: Endpoint, version: s
     ]
 
 
-async def test_a_policy_without_a_page_leads_to_the_payers_site(opened: Opened) -> None:
-    response = await opened(registry=OneDrug((policy(source_url=None),))).call(request())
-    assert response["cards"][1]["links"][0]["url"] == "https://payer.example.org"
+async def test_a_policy_without_a_page_of_the_payers_leads_to_ours(opened: Opened) -> None:
+    settings = Settings(trust_presented_coverage=True, public_url="https://pa.example.org/")
+    endpoint = opened(registry=OneDrug((policy(source_url=None),)), settings=settings)
+    response = await endpoint.call(request(version="2.2"))
+    assert response["cards"][1]["links"][0]["url"] == "https://pa.example.org/policies/zorvex"
+    assert said(response)["detail"][0][2]["valueUrl"] == "https://pa.example.org/policies/zorvex"
+
+
+async def test_an_authorized_order_is_told_until_when(opened: Opened) -> None:
+    held = Authorization("A-77", "zorvex", MemberId("M-1"), DatePeriod(date(2026, 10, 1), date(2027, 9, 30)))
+    card = (await opened(store=AuthorizingStore(held)).call(request()))["cards"][0]
+    assert card["summary"] == "Zorvex (zorvexumab): authorized until 2027-09-30"
+    assert "A-77" in card["detail"]
+    assert "nothing has to be sent now" in card["detail"]
+    assert "needs prior authorization" not in card["detail"]
 
 
 async def test_long_names_keep_the_summary_short(opened: Opened) -> None:
-    long = policy(document="9" * 300)
-    response = await opened(registry=OneDrug((long,))).call(request())
+    settings = Settings(trust_presented_coverage=True, payer_name="P" * 300)
+    response = await opened(settings=settings).call(request())
     assert len(response["cards"][1]["summary"]) == 139
 
 

@@ -17,6 +17,7 @@ from service.ports import Caller
 from service.settings import Settings
 from service.store.sql import open_store
 from tests.unit.crd.conftest import Endpoint
+from tests.unit.crd.test_coverage_information import holds_201, holds_221
 from tests.unit.crd.world import (
     INITIAL_FORM,
     RENEWAL_FORM,
@@ -205,20 +206,51 @@ START = date(2026, 12, 4)
 
 
 @VERSIONS
-async def test_a_lasting_authorization_satisfies(opened: Opened, version: str) -> None:
-    endpoint = opened(store=held(date(2026, 10, 1), START + timedelta(days=91)))
-    told = said(await endpoint.call(request(version=version)))
+@pytest.mark.parametrize(("days", "needed"), [(0, "clinical"), (90, "clinical"), (91, "conditional")])
+async def test_an_authorization_for_the_start_satisfies_and_offers_its_renewal(
+    opened: Opened, version: str, days: int, needed: str
+) -> None:
+    end = START + timedelta(days=days)
+    told = said(await opened(store=held(date(2026, 10, 1), end)).call(request(version=version)))
+    assert (told["covered"], told["pa-needed"], told["satisfied-pa-id"]) == (["covered"], ["satisfied"], ["A-77"])
+    assert told["questionnaire"] == [f"{RENEWAL_FORM}|1.0.0"]
+    assert told["doc-needed"] == [needed]
+    assert told.get("info-needed", []) == (["timeframe"] if needed == "conditional" else [])
+    assert "doc-purpose" not in told
+    assert told["reason"][0]["text"] == (
+        f"Authorized until {end.isoformat()} under number A-77; to continue after that, send the renewal form."
+    )
+    assert any("allowed-period" in str(detail) for detail in told["detail"])
+    assert (holds_221 if version == "2.2" else holds_201)(told)
+
+
+@VERSIONS
+async def test_order_select_tells_of_an_authorization_and_asks_for_nothing(opened: Opened, version: str) -> None:
+    store = held(date(2026, 10, 1), START + timedelta(days=200))
+    told = said(await opened(store=store).call(request(hook="order-select", version=version)))
     assert (told["pa-needed"], told["satisfied-pa-id"]) == (["satisfied"], ["A-77"])
     assert not {"doc-needed", "doc-purpose", "questionnaire", "info-needed"} & set(told)
-    assert any("allowed-period" in str(detail) for detail in told["detail"])
 
 
-@pytest.mark.parametrize("days", [90, 0, -90])
-async def test_an_authorization_about_to_end_gets_the_renewal_form(opened: Opened, days: int) -> None:
+async def test_of_two_authorizations_the_longer_one_counts(opened: Opened) -> None:
+    short = Authorization("A-1", "zorvex", MemberId("M-1"), DatePeriod(START, START))
+    long = Authorization("A-2", "zorvex", MemberId("M-1"), DatePeriod(START, START + timedelta(days=9)))
+    for both in ((short, long), (long, short)):
+        assert said(await opened(store=AuthorizingStore(*both)).call(request()))["satisfied-pa-id"] == ["A-2"]
+
+
+@VERSIONS
+@pytest.mark.parametrize("days", [-1, -90])
+async def test_an_authorization_that_has_just_ended_gets_the_renewal_form(
+    opened: Opened, days: int, version: str
+) -> None:
     endpoint = opened(store=held(date(2026, 1, 1), START + timedelta(days=days)))
-    told = said(await endpoint.call(request()))
-    assert told["pa-needed"] == ["auth-needed"]
+    told = said(await endpoint.call(request(version=version)))
+    assert (told["pa-needed"], told["doc-needed"], told["doc-purpose"]) == (["auth-needed"], ["clinical"], ["withpa"])
     assert told["questionnaire"] == [f"{RENEWAL_FORM}|1.0.0"]
+    assert "satisfied-pa-id" not in told
+    assert "A-77" in told["reason"][0]["text"]
+    assert (holds_221 if version == "2.2" else holds_201)(told)
 
 
 async def test_an_authorization_long_gone_is_an_initial_request(opened: Opened) -> None:
