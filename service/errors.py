@@ -78,6 +78,10 @@ class EhrUnavailable(ServiceError):
     """The caller's FHIR server did not answer in time, or refused."""
 
 
+class EhrRefused(EhrUnavailable):
+    """The caller's FHIR server answered, and will not do what was asked in this form."""
+
+
 class EngineFailed(ServiceError):
     """The CQL engine could not evaluate a policy's logic."""
 

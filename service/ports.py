@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.match import Match, Named
@@ -140,14 +140,71 @@ class StoredReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell about a case: `kind` is CASE_DECIDED or CASE_CHANGED."""
+
+    id: str
+    kind: str
+    case_id: CaseId
+    at: datetime
+
+
+CASE_DECIDED: Final = "case-decided"
+CASE_CHANGED: Final = "case-changed"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseChange:
+    """A case as it shall be, when its stored revision is still `expected`.
+
+    `request` replaces the bytes that the case is evaluated from; what was received first is kept beside it.
+    """
+
+    case: Case
+    expected: int
+    audit: Mapping[str, Any]
+    events: tuple[Event, ...] = ()
+    request: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A document that arrived for one line of a case, exactly as it was sent."""
+
+    id: str
+    case_id: CaseId
+    control_number: str
+    sequence: int
+    received_at: datetime
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One thing that happened to a case. `document` is JSON text as stored; `sequence` counts from 1."""
+
+    case_id: CaseId
+    sequence: int
+    at: datetime
+    document: str
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What must be on disk before an answer leaves: the request's bytes, the case, the reply, the audit."""
+    """What must be on disk before an answer leaves: the request's bytes, the case, the reply, the audit.
+
+    `replaced` is the change to the case that this one replaces, saved in the same transaction or not at all.
+    """
 
     case: Case
     content_hash: str
     request: bytes
     reply: StoredReply
     audit: Mapping[str, Any]
+    events: tuple[Event, ...] = ()
+    replaced: CaseChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +235,51 @@ class Store(Protocol):
         ...
 
     async def accept(self, acceptance: Acceptance) -> StoredReply:
-        """Saves it, or, when the same client's identical content is already there, returns that first reply."""
+        """Saves it, or, when the same client's identical content is already there, returns that first reply.
+
+        Conflict when the case that it replaces has changed.
+        """
+        ...
+
+    async def save(self, change: CaseChange) -> Case:
+        """Saves the case with revision expected + 1, and returns it; Conflict when it has another revision."""
         ...
 
     async def case(self, case_id: CaseId) -> tuple[Case, bytes] | None:
-        """A case and the request's bytes as received."""
+        """A case and the bytes that it is evaluated from: the request's, or those of a later change."""
+        ...
+
+    async def requests(self, case_id: CaseId) -> Sequence[bytes]:
+        """All bytes that a case was evaluated from, as received first, then in the order of change."""
+        ...
+
+    async def open_cases(self) -> Sequence[Case]:
+        """Current cases that wait for a reviewer, the one due first first."""
+        ...
+
+    async def case_by_number(self, number: str) -> Case | None:
+        """The current version of the newest case that has this authorization, reference or control number."""
+        ...
+
+    async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
+        """The current version of the client's newest case whose Claim has this fullUrl, else an identifier.
+
+        Identifiers are "system|value". Neither is unique in practice (pas.md trap 10), so the newest is meant.
+        """
+        ...
+
+    async def audit(self, case_id: CaseId) -> Sequence[AuditEntry]:
+        """What happened to a case, oldest first."""
+        ...
+
+    async def verify_audit(self, case_id: CaseId) -> bool:
+        """True when the case has an audit trail and nothing in it was changed or removed."""
+        ...
+
+    async def attach(self, attachment: Attachment) -> None: ...
+
+    async def attachments(self, case_id: CaseId) -> Sequence[Attachment]:
+        """A case's documents in order of arrival."""
         ...
 
     async def cases_of(self, member: MemberId) -> Sequence[tuple[Case, bytes]]:
@@ -231,3 +328,59 @@ class Caller:
     client: ClientId
     scopes: frozenset[str]
     npis: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search gave, included resources among them.
+
+    `complete` is False when something was left behind: a page that was not read, an entry that broke FHIR R4.
+    """
+
+    resources: tuple[Resource, ...]
+    complete: bool
+
+
+class EhrClient(Protocol):
+    """One caller's FHIR server, for the length of one call and with that call's access token.
+
+    Every method raises EhrUnavailable (EhrRefused when the server will not), and is done by the call's deadline.
+    Whose records came back is for the reader to check.
+    """
+
+    @property
+    def base(self) -> str:
+        """The FHIR base, without a slash at its end."""
+        ...
+
+    @property
+    def token_use(self) -> str:
+        """ "not-used", "used" or "rejected" (CRD 2.2.1, CRDMetricData.tokenUse)."""
+        ...
+
+    def named(self, reference: str) -> tuple[str, str] | None:
+        """(type, id) of a reference to this very server; None for any other text."""
+        ...
+
+    async def read(self, resource_type: str, logical_id: str) -> Resource: ...
+
+    async def search(self, resource_type: str, *parameters: tuple[str, str]) -> Found: ...
+
+    async def rest(self, page: Resource) -> Found:
+        """The pages after a search result that somebody else asked for."""
+        ...
+
+    async def create(self, resource: Resource) -> str:
+        """The new resource's id."""
+        ...
+
+
+class EhrClients(Protocol):
+    """Opens the FHIR servers of callers."""
+
+    def open(self, server: str | None, token: str | None, *, deadline: float) -> EhrClient | None:
+        """None when there is no token, or the server is not one that we may call.
+
+        `deadline` is a time of the running event loop.
+        """
+        ...

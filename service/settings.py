@@ -46,6 +46,14 @@ class Settings(BaseSettings):
     max_depth: int = Field(default=100, description="Deepest JSON nesting that is read")
     cql_seconds: float = Field(default=2.0, description="Time limit of one CQL evaluation")
     hook_seconds: float = Field(default=4.0, description="Time within which a hook is answered")
+    ehr_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts (host or host:port) of clients' FHIR servers that may be called, separated by spaces",
+    )
+    ehr_private_addresses: bool = Field(
+        default=False, description="Those hosts may have addresses of a private network (never link-local ones)"
+    )
+    ehr_seconds: float = Field(default=2.5, description="Time limit of one request to a client's FHIR server")
     token_seconds: int = Field(default=300, description="Life of an access token that we issue")
     versioned_canonicals: bool = Field(
         default=True, description="False strips |version from canonicals for clients that compare them literally"
@@ -60,7 +68,7 @@ class Settings(BaseSettings):
     def _folders(cls, value: object) -> object:
         return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "ehr_hosts", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
