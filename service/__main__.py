@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ from service.ports import SystemClock
 from service.settings import Settings
 from service.wire import read_json
 
+_log = logging.getLogger("service.serve")
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Payer-side prior authorization."
 )
@@ -76,6 +78,7 @@ def serve(
         proxy_headers=False,
         timeout_graceful_shutdown=20,
     )
+    _log.info("listening", extra={"port": listening.getsockname()[1]})
     if demo:
         _announce_demo(settings)
     uvicorn.Server(config).run(sockets=[listening])

@@ -10,7 +10,7 @@ from typing import Final
 
 FIELDS: Final = (
     "request_id", "method", "route", "status", "milliseconds", "client", "case", "decision", "policy", "reason",
-    "service", "version", "error",
+    "service", "version", "error", "port",
 )  # fmt: skip
 """Ids, codes and durations. `route` is a path's template, never the path; `error` a class name, never its text."""
 
