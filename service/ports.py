@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.match import Match, Named
+from service.policy.membership import Presented, Verdict
 from service.policy.model import Policy
 
 Resource = Mapping[str, Any]
@@ -225,6 +226,14 @@ class Assertion:
     questionnaire: str | None
     made_at: datetime
     shown: Mapping[str, Any]
+
+
+class MemberDirectory(Protocol):
+    """The payer's own records of who is covered."""
+
+    async def find(self, presented: Presented, on: date) -> Verdict | None:
+        """The membership on that day, or why there is none; None when no directory is loaded, so nobody can tell."""
+        ...
 
 
 class Store(Protocol):

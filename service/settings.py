@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     payer_id: str = Field(default="PAYER01", description="Our payer id")
     payer_id_system: str = Field(default="https://payer.example.org/payer-id", description="System of payer_id")
     member_system: str = Field(default="https://payer.example.org/member", description="System of member ids")
+    coverage_system: str = Field(
+        default="https://payer.example.org/coverage", description="System of our own ids of coverages"
+    )
     payer_phone: str = Field(default="1-800-555-0100", description="Where a provider may call about a request")
     payer_website: str = Field(default="https://payer.example.org", description="The payer's public site")
     appeal_text: str = Field(

@@ -17,6 +17,7 @@ from service.ports import Acceptance, Assertion, Clock, Exchange, StoredReply, S
 from service.store import rows
 from service.store.audit import AuditEntry, holds
 from service.store.connect import WRITES, migrate, open_engine
+from service.store.members import SqlMembers
 from service.store.tables import cases
 
 T = TypeVar("T")
@@ -41,6 +42,10 @@ class SqlStore:
         await asyncio.to_thread(self._writers.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
         self._engine.dispose()
+
+    def members(self) -> SqlMembers:
+        """The member directory in the same database."""
+        return SqlMembers(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""
