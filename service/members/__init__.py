@@ -1,0 +1,1 @@
+"""The member directory: reading what the payer loads, and the directory in memory."""
