@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.match import Match, Named
@@ -393,3 +393,95 @@ class EhrClients(Protocol):
         `deadline` is a time of the running event loop.
         """
         ...
+
+
+SubscriptionStatus = Literal["requested", "active", "error", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A client's wish to be told; `resource` is as received, its headers may be secrets.
+
+    `events` counts what there was to tell so far. Nothing is sent while `status` is error or off, and only a
+    handshake while it is requested.
+    """
+
+    id: str
+    client: ClientId
+    guide_version: str
+    status: SubscriptionStatus
+    resource: Resource
+    made_at: datetime
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notification to send, held by one process until its lease ends.
+
+    `event` is None for a handshake, whose `number` is 0. `attempt` counts from 1; `claim` is the lease's name.
+    """
+
+    subscription: Subscription
+    number: int
+    event: Event | None
+    attempt: int
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is not told yet: notifications that wait, and subscriptions that ended in error."""
+
+    waiting: int
+    in_error: int
+
+
+class Outbox(Protocol):
+    """Subscriptions, and what is to be told to them: at least once, in order, by any of several processes."""
+
+    async def subscribe(self, subscription: Subscription, due: datetime) -> None:
+        """Saves a new one, with its handshake due then."""
+        ...
+
+    async def resubscribe(self, subscription: Subscription, due: datetime) -> None:
+        """Replaces status and resource. Unless it is off, a new handshake is due then and what waits is tried anew."""
+        ...
+
+    async def unsubscribe(self, subscription_id: str) -> None:
+        """Forgets it and everything that was to be told to it."""
+        ...
+
+    async def subscription(self, subscription_id: str) -> Subscription | None: ...
+
+    async def subscriptions_of(self, client: ClientId) -> Sequence[Subscription]: ...
+
+    async def hasten(self, subscription_id: str, now: datetime) -> None:
+        """Makes a handshake that nobody has sent yet due now."""
+        ...
+
+    async def untold(self, limit: int) -> Sequence[Event]:
+        """Events that were not spread yet, oldest first."""
+        ...
+
+    async def spread(self, event: Event, subscription_ids: Sequence[str], now: datetime) -> None:
+        """Makes the event the next one of each of these subscriptions, once, whoever else tries."""
+        ...
+
+    async def claim(self, now: datetime, until: datetime, limit: int) -> Sequence[Delivery]:
+        """The first waiting notification of each subscription that is due; nobody else gets it before `until`."""
+        ...
+
+    async def delivered(self, delivery: Delivery, now: datetime) -> None:
+        """It has arrived; a handshake makes its subscription active. Nothing, when the lease was lost."""
+        ...
+
+    async def postpone(self, delivery: Delivery, due: datetime) -> None:
+        """It has not arrived, and is tried again then. Nothing, when the lease was lost."""
+        ...
+
+    async def give_up(self, delivery: Delivery, now: datetime) -> bool:
+        """Its subscription is in error; what waits is kept. False, and nothing, when the lease was lost."""
+        ...
+
+    async def tally(self) -> Tally: ...
