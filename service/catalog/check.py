@@ -9,7 +9,7 @@ from service.catalog.check_forms import check_form
 from service.catalog.check_logic import check_description, check_value_sets
 from service.catalog.fault import PolicyFault
 from service.catalog.folder import PolicyFolder
-from service.catalog.logic import Library, read_library, value_set_files, with_includes
+from service.catalog.logic import Library, answer_value_sets, read_library, value_set_files, with_includes
 from service.catalog.manifest import Manifest, read_manifest
 from service.engine import elm
 from service.fhir.parse import StructureCheck
@@ -83,6 +83,9 @@ def _check_manifest(folder: PolicyFolder, file: str, manifest: Manifest) -> Iter
         prepopulation = libraries.get(manifest.logic.prepopulation or "")
         yield from check_form(form, document, manifest, prepopulation)
         yield from _check_link_ids(file, manifest, pathway, document)
+        for url in answer_value_sets(document.get("item") or ()):
+            if url not in known:
+                yield PolicyFault(form, "answerValueSet", f"{url} is not in cql/valuesets: answers cannot be checked")
 
 
 def _check_defines(file: str, manifest: Manifest, libraries: Mapping[str, Library]) -> Iterator[PolicyFault]:
@@ -128,6 +131,8 @@ def _unused(folder: PolicyFolder, manifests: Iterable[Manifest]) -> Iterator[Pol
                 used |= {f"cql/{name}.cql", f"cql/elm/{name}.json", f"cql/{name}.library.json"}
                 document = folder.document(f"cql/elm/{name}.json")
                 urls |= {ref.url for ref in elm.value_set_refs(document)} if document is not None else set()
+    forms = [folder.document(name) for name in sorted(used) if name.startswith("questionnaires/")]
+    urls |= {url for form in forms if form is not None for url in answer_value_sets(form.get("item") or ())}
     used |= {name for url, name in value_set_files(folder).items() if url in urls}
     used |= {file.name for file in folder.manifests}
     for name in folder.sources:

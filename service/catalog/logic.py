@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from service.catalog.fault import PolicyFault
 from service.catalog.folder import PolicyFolder
 from service.engine import elm
+from service.fhir.canonical import split_canonical
 from service.fhir.json import encode
 from service.ports import LibraryRef, LogicLibrary, LogicSet, Resource
 
@@ -90,6 +91,22 @@ def value_set_files(folder: PolicyFolder) -> Mapping[str, str]:
 def used_value_sets(libraries: tuple[Library, ...]) -> tuple[str, ...]:
     """Canonical urls of the value sets that the libraries declare, each once."""
     return tuple(dict.fromkeys(ref.url for library in libraries for ref in elm.value_set_refs(library.elm)))
+
+
+def offered_value_sets(folder: PolicyFolder, forms: Iterable[Resource]) -> Mapping[str, Resource]:
+    """By file, the folder's value sets from which the forms' questions take their answers."""
+    files = value_set_files(folder)
+    urls = dict.fromkeys(url for form in forms for url in answer_value_sets(form.get("item") or ()))
+    return {files[url]: folder.documents[files[url]] for url in urls if url in files}
+
+
+def answer_value_sets(items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Canonical urls, without version, of the value sets that items offer; contained ones are left out."""
+    for item in items:
+        canonical = item.get("answerValueSet")
+        if isinstance(canonical, str) and not canonical.startswith("#"):
+            yield split_canonical(canonical)[0]
+        yield from answer_value_sets(item.get("item") or ())
 
 
 def logic_set(folder: PolicyFolder, libraries: tuple[Library, ...]) -> tuple[LogicSet, tuple[Resource, ...]]:

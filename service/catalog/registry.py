@@ -14,6 +14,7 @@ from service.catalog.logic import (
     Library,
     library_files,
     logic_set,
+    offered_value_sets,
     read_library,
     used_value_sets,
     value_set_files,
@@ -91,7 +92,7 @@ def _load_folder(folder: PolicyFolder) -> Iterable[LoadedPolicy]:
 
 def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> LoadedPolicy:
     libraries = _libraries(folder, manifest)
-    logic, value_sets = logic_set(folder, libraries)
+    logic, of_logic = logic_set(folder, libraries)
     forms = {name: folder.documents[f"questionnaires/{p.questionnaire}.json"] for name, p in manifest.pathway.items()}
     files = [
         manifest_file,
@@ -99,6 +100,8 @@ def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> Loade
         *(name for library in libraries for name in library_files(library.name)),
         *(value_set_files(folder)[url] for url in used_value_sets(libraries)),
     ]
+    offered = offered_value_sets(folder, forms.values())
+    files += [name for name in offered if name not in files]
     refs = {library.name: library.ref for library in libraries}
     return LoadedPolicy(
         policy=manifest.policy(folder.digest(files), {name: (q["url"], q["version"]) for name, q in forms.items()}),
@@ -107,7 +110,7 @@ def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> Loade
         criteria=refs[manifest.logic.criteria],
         prepopulation=refs.get(manifest.logic.prepopulation or ""),
         libraries=tuple(library.resource() for library in libraries),
-        value_sets=value_sets,
+        value_sets=tuple({vs["url"]: vs for vs in (*of_logic, *offered.values())}.values()),
     )
 
 

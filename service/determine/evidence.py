@@ -94,8 +94,7 @@ def _each(value: Any) -> list[Any]:
 
 def _answer(counted: Counted, link_id: Any, value: Any) -> dict[str, Any]:
     question = counted.form.questions[link_id]
-    element = "valueString" if question.type == "open-choice" and isinstance(value, str) else question.value_element
-    return {element: float(value) if isinstance(value, Decimal) else value}
+    return {question.element_of(value): float(value) if isinstance(value, Decimal) else value}
 
 
 def _claim(line: RequestLine) -> Resource:

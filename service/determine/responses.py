@@ -8,9 +8,10 @@ from service.determine.request import PriorAuthRequest, RequestLine
 from service.fhir.canonical import split_canonical
 from service.form.answers import Reading, merge, read_answers
 from service.form.questionnaire import Form, read_form
+from service.form.validate import ERROR, validate
 from service.policy.dates import PartialDate
 from service.policy.decision import Obstacle
-from service.policy.model import INITIAL, Pathway, PathwayName
+from service.policy.model import INITIAL, Pathway, PathwayName, Policy
 from service.ports import LoadedPolicy, Resource
 
 
@@ -39,7 +40,11 @@ def count_responses(request: PriorAuthRequest, line: RequestLine, loaded: Loaded
     names = {pathway.name for pathway, _ in counting}
     name = INITIAL if INITIAL in names or not names else PathwayName(min(names))
     chosen = policy.pathways[name]
-    forms = {p.name: read_form(loaded.questionnaires[p.questionnaire]) for p in policy.pathways.values()}
+    forms = {
+        p.name: read_form(loaded.questionnaires[p.questionnaire], loaded.value_sets) for p in policy.pathways.values()
+    }
+    for pathway, response in counting:
+        remarks += _faults(forms[pathway.name], response, policy)
     readings = [read_answers(forms[pathway.name], response, policy.attested) for pathway, response in counting]
     empty = read_answers(forms[name], {"resourceType": "QuestionnaireResponse"}, policy.attested)
     return Counted(
@@ -83,6 +88,12 @@ def _pathway(response: Resource, request: PriorAuthRequest, loaded: LoadedPolicy
     if pathway is None or version not in {None, pathway.questionnaire_version}:
         return "A questionnaire response was not counted: it answers no form in force on the service date."
     return pathway
+
+
+def _faults(form: Form, response: Resource, policy: Policy) -> list[str]:
+    """Why answers in a response do not count, in words for a note."""
+    found = validate(form, response, attested=policy.attested, asked=frozenset())
+    return [each.text for each in found if each.severity == ERROR and each.link_id is not None]
 
 
 def _within(form: Form, reading: Reading) -> Reading:

@@ -13,7 +13,7 @@ from service.dtr.expressions import DefineRef, population
 from service.errors import DeadlinePassed, EngineFailed, InvalidResource
 from service.fhir.build import Json, extension, nested_extension
 from service.fhir.canonical import DTR_INFORMATION_ORIGIN
-from service.form.enable import is_enabled
+from service.form.enable import has_place, is_enabled
 from service.form.questionnaire import Form, read_form
 from service.policy.model import LinkId
 from service.ports import Evaluation, Evaluator, LibraryRef, LoadedPolicy, Resource
@@ -222,17 +222,11 @@ def _asked_only(form: Form, answers: Mapping[LinkId, tuple[Any, ...]]) -> dict[L
     kept = dict(answers)
     while True:
         given = _as_read(form, kept)
-        out = [link_id for link_id in kept if not _has_place(form, link_id, given)]
+        out = [link_id for link_id in kept if not has_place(form, link_id, given)]
         if not out:
             return kept
         for link_id in out:
             del kept[link_id]
-
-
-def _has_place(form: Form, link_id: LinkId, given: Mapping[LinkId, Any]) -> bool:
-    """Whether it is asked, and every question around it is answered: the answer stands inside theirs."""
-    around = form.questions[link_id].parents
-    return is_enabled(form, link_id, given) and all(p in given for p in around if p in form.questions)
 
 
 def _as_read(form: Form, answers: Mapping[LinkId, tuple[Any, ...]]) -> dict[LinkId, Any]:

@@ -10,11 +10,15 @@ from typing import Any, Final
 from service.fhir.canonical import DTR_INFORMATION_ORIGIN
 from service.form.enable import is_enabled
 from service.form.questionnaire import Form, Question
+from service.form.values import unfit, values_of
 from service.policy.finding import Evidence
 from service.policy.model import LinkId
 from service.ports import Resource
 
 SOURCE: Final = "QuestionnaireResponse"
+NOT_ATTESTED: Final = "needs the prescriber's own answer; one filled automatically is none"
+# A note quotes what was found; longer answers are cut there.
+_SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +92,21 @@ def show(value: Any) -> str:
 
 def _read_question(question: Question, items: list[Mapping[str, Any]], attested: bool, draft: _Draft) -> None:
     entries = [answer for item in items for answer in item.get("answer") or ()]
-    valued = [(answer, _values(answer)) for answer in entries]
+    valued = [(answer, values_of(answer)) for answer in entries]
     given = [(answer, values) for answer, values in valued if values]
-    if attested and any(_is_automatic(answer) for answer, _ in given):
-        draft.remarks.append(
-            f'"{question.text}" needs the prescriber\'s own answer; one filled automatically is none.'
-        )
-        given = [(answer, values) for answer, values in given if not _is_automatic(answer)]
+    if attested and any(is_automatic(answer) for answer, _ in given):
+        draft.remarks.append(f'"{question.text}" {NOT_ATTESTED}.')
+        given = [(answer, values) for answer, values in given if not is_automatic(answer)]
     if not given and len(items) < 2:
         return
-    of_type = [values[element] for _, values in given for element in values if element in question.value_elements]
-    sound = len(of_type) == len(given) and all(len(values) == 1 for _, values in given)
+    sound = all(unfit(question, values) is None for _, values in given)
     if len(items) > 1 or not sound or (len(given) > 1 and not question.repeats):
         draft.doubts[question.link_id] = tuple(
             _evidence(question.link_id, value) for _, values in given for value in values.values()
         ) or (Evidence(SOURCE, question.link_id, "given more than once, without an answer"),)
     else:
-        draft.answers[question.link_id] = of_type if question.repeats else of_type[0]
+        counted = [value for _, values in given for value in values.values()]
+        draft.answers[question.link_id] = counted if question.repeats else counted[0]
 
 
 def _drop_disabled(form: Form, draft: _Draft) -> None:
@@ -135,11 +137,7 @@ def _items(holder: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from _items(answer)
 
 
-def _values(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in answer.items() if key.startswith("value") and value is not None}
-
-
-def _is_automatic(answer: Mapping[str, Any]) -> bool:
+def is_automatic(answer: Mapping[str, Any]) -> bool:
     """Whether information-origin says that nobody typed it (auto in DTR 2.0.1; auto-client, auto-server in 2.2.0)."""
     return any(
         part.get("url") == "source" and str(part.get("valueCode", "")).startswith("auto")
@@ -150,4 +148,5 @@ def _is_automatic(answer: Mapping[str, Any]) -> bool:
 
 
 def _evidence(link_id: LinkId, value: Any) -> Evidence:
-    return Evidence(SOURCE, link_id, show(value))
+    shown = show(value)
+    return Evidence(SOURCE, link_id, shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}\u2026")

@@ -26,6 +26,17 @@ def is_enabled(form: Form, link_id: LinkId, answers: Mapping[LinkId, Any]) -> bo
     return all(_holds(form, holder, answers) for holder in form.holders(link_id))
 
 
+def has_place(form: Form, link_id: LinkId, answers: Mapping[LinkId, Any]) -> bool:
+    """Whether it is asked, and every question around it is answered: its answer stands inside theirs."""
+    around = form.questions[link_id].parents
+    return is_enabled(form, link_id, answers) and all(p in answers for p in around if p in form.questions)
+
+
+def same_coding(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Codings are compared by system and code; a display or a version says nothing more."""
+    return (one.get("system"), one.get("code")) == (other.get("system"), other.get("code"))
+
+
 def _holds(form: Form, link_id: LinkId, answers: Mapping[LinkId, Any]) -> bool:
     conditions = form.conditions[link_id]
     if not conditions:
@@ -39,8 +50,12 @@ def _meets(form: Form, condition: Condition, answers: Mapping[LinkId, Any]) -> b
     given = answers.get(condition.question) if asked else None
     if condition.operator == "exists":
         return (given is not None) is bool(condition.expected)
-    if given is None:
-        return False
+    # Of several answers one that fits is enough (R4 Questionnaire.item.enableWhen.operator).
+    each = given if isinstance(given, list) else [] if given is None else [given]
+    return any(_compares(value, condition) for value in each)
+
+
+def _compares(given: Any, condition: Condition) -> bool:
     if condition.operator == "=":
         return _same(given, condition.expected)
     if condition.operator == "!=":
@@ -51,5 +66,5 @@ def _meets(form: Form, condition: Condition, answers: Mapping[LinkId, Any]) -> b
 
 def _same(given: Any, expected: Any) -> bool:
     if isinstance(given, Mapping) and isinstance(expected, Mapping):
-        return (given.get("system"), given.get("code")) == (expected.get("system"), expected.get("code"))
+        return same_coding(given, expected)
     return type(given) is type(expected) and bool(given == expected)

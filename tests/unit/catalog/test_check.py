@@ -167,6 +167,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "no value set": (remove(VALUE_SET), "the value set is not in cql/valuesets"),
     "a value set of another version": (document(VALUE_SET, lambda v: v.update(version="1")), "pins version 2.1.0"),
     "a value set that is not expanded": (document(VALUE_SET, lambda v: v.pop("expansion")), "are expanded"),
+    "options from a value set that is not there": (
+        document(FORM, lambda form: form["item"][0].update(answerValueSet="https://x.org/v|1")),
+        "https://x.org/v is not in cql/valuesets: answers cannot be checked",
+    ),
     # files
     "a file that nothing uses": (
         add("questionnaires/zelvora-inital.json", '{"resourceType": "Questionnaire", "status": "draft"}'),
@@ -208,6 +212,21 @@ def test_two_revisions_may_not_share_a_day(folder: Path) -> None:
     assert any("in force on the same days" in fault for fault in faults(folder))
     text(MANIFEST, "[drug]", "ends = 2026-12-31\n\n[drug]")(folder)
     assert faults(folder) == []
+
+
+def test_a_value_set_of_options_is_loaded_and_part_of_the_digest(folder: Path) -> None:
+    before = load_registry([folder], structure_check()).policies[0]
+    offered = json.loads((folder / VALUE_SET).read_text()) | {"url": "https://x.org/v", "id": "offered"}
+    (folder / "cql/valuesets/offered.json").write_text(json.dumps(offered))
+    assert any("is its name spelled right?" in fault for fault in faults(folder))
+    document(FORM, lambda form: form["item"][0].update(answerValueSet="https://x.org/v"))(folder)
+    assert faults(folder) == []
+    after = load_registry([folder], structure_check()).policies[0]
+    assert [vs["url"] for vs in after.value_sets] == [*(vs["url"] for vs in before.value_sets), "https://x.org/v"]
+    assert [vs["url"] for vs in after.logic.value_sets] == [vs["url"] for vs in before.value_sets]
+    digest = after.policy.ref.digest
+    (folder / "cql/valuesets/offered.json").write_text(json.dumps(offered) + "\n")
+    assert load_registry([folder], structure_check()).policies[0].policy.ref.digest != digest
 
 
 def test_the_digest_follows_every_file_of_a_policy(folder: Path) -> None:
