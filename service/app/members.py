@@ -1,0 +1,115 @@
+"""The command line of the member directory: members import, members plans, members status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+
+from service.app.parts import database_url, policy_roots, structure_check
+from service.catalog.registry import load_registry
+from service.errors import InvalidPolicy
+from service.members.importing import BadLine, Watch, digest_of, import_file
+from service.members.lines import LineReader
+from service.members.plans import load_benefits
+from service.policy.enrollment import Checkpoint, Counts
+from service.settings import Settings
+from service.store.members import SqlMembers
+from service.store.sql import StoreFailed, open_store
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="Load members, coverages, plans and waivers; say what is loaded.")
+
+Data = Annotated[Path, typer.Option(help="Folder of the SQLite file.")]
+_DATA: Final = Path(".data")
+
+
+@app.command("import")
+def import_members(
+    file: Annotated[Path, typer.Argument(help="FHIR Patients and Coverages, one a line.", metavar="FILE.ndjson")],
+    data: Data = _DATA,
+    again: Annotated[bool, typer.Option(help="Also when this very file has been imported before.")] = False,
+) -> None:
+    """Add or replace members and coverages; exit 1 if a line is bad. Start it again after an interruption."""
+    settings = Settings()
+    reader = LineReader(
+        settings.member_system, settings.coverage_system, (settings.payer_id_system, settings.payer_id)
+    )
+
+    async def run(directory: SqlMembers) -> Checkpoint:
+        digest = digest_of(file)
+        before = None if again else await directory.checkpoint(digest)
+        if before is not None and before.done:
+            typer.echo("This file has been imported before; --again imports it once more.")
+            return before
+        begun = before or Checkpoint(digest)
+        if begun.lines:
+            typer.echo(f"Going on after line {begun.lines}.")
+        with typer.progressbar(length=file.stat().st_size, label="Importing") as bar:
+            bar.update(begun.offset)
+            return await import_file(file, begun, directory, reader, Watch(_tell, bar.update))
+
+    try:
+        reached = _with_directory(settings, data, run)
+    except OSError:
+        raise _stop(f"{file} cannot be read.") from None
+    typer.echo(f"{reached.lines} lines read, {reached.bad} of them bad.")
+    if reached.bad:
+        raise typer.Exit(1)
+
+
+@app.command("plans")
+def import_plans(
+    file: Annotated[Path, typer.Argument(help="Plans and waivers; see docs/operations.md.", metavar="FILE.toml")],
+    data: Data = _DATA,
+) -> None:
+    """Replace all plans and waivers by those of the file."""
+    settings = Settings()
+    try:
+        registry = load_registry(policy_roots(settings), structure_check())
+        benefits = load_benefits(file, frozenset(loaded.policy.ref.id for loaded in registry.all()))
+    except InvalidPolicy as error:
+        raise _stop(error.text) from None
+    _with_directory(settings, data, lambda directory: directory.replace_benefits(benefits))
+    typer.echo(f"{len(benefits.plans)} plans and {len(benefits.waivers)} waivers loaded.")
+
+
+@app.command("status")
+def status(data: Data = _DATA) -> None:
+    """Print how much is loaded."""
+    counts: Counts = _with_directory(Settings(), data, lambda directory: directory.counts())
+    typer.echo(f"members              {counts.members}")
+    typer.echo(f"coverages            {counts.coverages}")
+    typer.echo(f"  of nobody loaded   {counts.unowned}")
+    typer.echo(f"plans                {counts.plans}")
+    typer.echo(f"  excluded codes     {counts.excluded}")
+    typer.echo(f"waivers              {counts.waivers}")
+
+
+def _with_directory(settings: Settings, data: Path, work: Callable[[SqlMembers], Awaitable[T]]) -> T:
+    async def run() -> T:
+        store = open_store(database_url(settings, data))
+        try:
+            return await work(store.members())
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(run())
+    except InvalidPolicy as error:
+        raise _stop(error.text) from None
+    except StoreFailed as error:
+        raise _stop(f"{error}. Nothing that was saved before is lost; start it again.") from None
+
+
+def _tell(line: BadLine) -> None:
+    typer.echo(f"line {line.number}: {line.reason}", err=True)
+
+
+def _stop(text: str) -> typer.Exit:
+    typer.echo(text, err=True)
+    return typer.Exit(1)
