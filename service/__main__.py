@@ -19,6 +19,7 @@ import uvicorn
 
 from service import log
 from service.app.compose import create_app
+from service.app.members import app as members
 from service.app.parts import build_rules, policy_roots, structure_check
 from service.cases.run import Bench, read_cases, run_cases
 from service.catalog.registry import HOME, check_folders
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 policy = typer.Typer(no_args_is_help=True, help="Check, test and translate policies.")
 app.add_typer(policy, name="policy")
+app.add_typer(members, name="members")
 
 
 def _settings_help() -> str:

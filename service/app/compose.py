@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.access.assemble import Access, open_access
 from service.app import answers, capability, home, operations
-from service.app.parts import Rules, build_rules
+from service.app.parts import Rules, build_rules, database_url
 from service.crd import routes as crd
 from service.demo import routes as demo
 from service.dtr import routes as dtr
@@ -48,7 +48,7 @@ def create_app(
     if settings.demo:
         settings = settings.model_copy(update={"trust_presented_coverage": True})
     rules = rules or build_rules(settings, trusts_coverage=settings.trust_presented_coverage)
-    store = open_store(settings.database_url or _sqlite(data), clock)
+    store = open_store(database_url(settings, data), clock)
     outward = httpx.AsyncClient(timeout=_HTTP_SECONDS, follow_redirects=False)
     access = open_access(settings, store, outward, clock)
     parts = _Parts(rules, store, access, clock, ids)
@@ -180,8 +180,3 @@ def _include(app: FastAPI, parts: _Parts, metrics: CollectorRegistry) -> None:
     app.include_router(dtr.build(parts.dtr(), "2.0.1"), prefix=PREVIOUS)
     app.include_router(pas.build(parts.pas(), "2.2.1"), prefix=NEWEST)
     app.include_router(pas.build(parts.pas(), "2.0.1"), prefix=PREVIOUS)
-
-
-def _sqlite(data: Path) -> str:
-    data.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{data / 'service.db'}"

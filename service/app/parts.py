@@ -43,6 +43,14 @@ def policy_roots(settings: Settings) -> Sequence[Path]:
     return (HOME, *(path.resolve() for path in settings.policies))
 
 
+def database_url(settings: Settings, data: Path) -> str:
+    """The database that is set, else a SQLite file in `data`, a folder that is made where it is missing."""
+    if settings.database_url:
+        return settings.database_url
+    data.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{data / 'service.db'}"
+
+
 def build_rules(settings: Settings, *, trusts_coverage: bool, roots: Sequence[Path] | None = None) -> Rules:
     """Loads and checks every policy. Raises InvalidPolicy with every fault."""
     check = structure_check()
