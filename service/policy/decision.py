@@ -36,6 +36,28 @@ class Clinician:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewer:
+    """A signed-in person who is no clinician: approves, approves less, asks; never denies."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("a reviewer decides with their name")
+
+
+@dataclass(frozen=True, slots=True)
+class Administrative:
+    """The plan's own terms, acting without a person: `code` names the term. Never a medical judgement."""
+
+    code: str
+
+    def __post_init__(self) -> None:
+        if not self.code.strip():
+            raise ValueError("an administrative decision names the plan's term")
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The policy's own rules, acting without a person."""
 
@@ -56,12 +78,19 @@ class Decision:
     """An outcome and who is behind it. It cannot be built against the rule of who may decide what."""
 
     outcome: Outcome
-    by: Rules | Clinician
+    by: Rules | Administrative | Reviewer | Clinician
     reasons: tuple[str, ...]
 
+    @property
+    def by_person(self) -> bool:
+        """Whether a human being reviewed it (PAS claimResponseReviewer.wasHumanReviewedFlag)."""
+        return isinstance(self.by, Reviewer | Clinician)
+
     def __post_init__(self) -> None:
+        if isinstance(self.by, Administrative) and self.outcome is not Outcome.DENIED:
+            raise ValueError("the plan's terms deny or say nothing")
         if self.outcome is Outcome.DENIED:
-            if not isinstance(self.by, Clinician):
+            if not isinstance(self.by, Clinician | Administrative):
                 raise ValueError("only a named clinician denies for medical necessity")
             if not any(reason.strip() for reason in self.reasons):
                 raise ValueError("a denial gives a specific reason")

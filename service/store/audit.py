@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from service.policy.case import CaseId
+from service.ports import AuditEntry
 from service.store.codec import write_instant, write_json
 
 BEGINNING: Final = "sha256:" + "0" * 64
 """What the first entry of a case names as the hash before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One thing that happened to a case. `document` is JSON text as stored; `sequence` counts from 1."""
-
-    case_id: CaseId
-    sequence: int
-    at: datetime
-    document: str
-    previous: str
-    hash: str
 
 
 def next_entry(before: AuditEntry | None, case_id: CaseId, at: datetime, document: Mapping[str, Any]) -> AuditEntry:

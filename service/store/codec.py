@@ -7,15 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from service.fhir.json import decode, encode
-from service.policy.case import Case, CaseId, CaseLine, ClientId, MemberId, Npi
-from service.policy.dates import DatePeriod
-from service.policy.decision import RULES, Clinician, Decision, Obstacle, Outcome, Rules
-from service.policy.determination import LineDetermination
-from service.policy.finding import Evidence, Finding, Status
-from service.policy.model import Citation, Criterion, CriterionId, LinkId, PathwayName, PolicyRef
+from service.policy.case import Case, CaseId, ClientId, InfoRequest, MemberId, Npi, Urgency
+from service.policy.model import LinkId
 from service.ports import Assertion
+from service.store.line_codec import read_line, write_line
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Counts up when the JSON changes shape; the readers must go on reading every older number."""
 
 # Our own documents, whose size the caller's request already bounded.
@@ -51,8 +48,16 @@ def write_case(case: Case) -> str:
             "providers": sorted(case.providers),
             "claimIdentifiers": case.claim_identifiers,
             "firstService": case.first_service and case.first_service.isoformat(),
-            "lines": [_write_line(line) for line in case.lines],
+            "lines": [write_line(line) for line in case.lines],
             "linked": case.linked,
+            "revision": case.revision,
+            "urgency": case.urgency.value,
+            "due": case.due and write_instant(case.due),
+            "asked": [_write_asked(asked) for asked in case.asked],
+            "replaces": case.replaces,
+            "replacedBy": case.replaced_by,
+            "heldBy": case.held_by,
+            "claimUrl": case.claim_url,
         }
     )
 
@@ -72,8 +77,51 @@ def read_case(text: str) -> Case:
         providers=frozenset(Npi(npi) for npi in document["providers"]),
         claim_identifiers=tuple(document["claimIdentifiers"]),
         first_service=None if first_service is None else date.fromisoformat(first_service),
-        lines=tuple(_read_line(line) for line in document["lines"]),
+        lines=tuple(read_line(line) for line in document["lines"]),
         linked=tuple(CaseId(case_id) for case_id in document["linked"]),
+        # What follows is not in format 1.
+        revision=document.get("revision", 1),
+        urgency=Urgency(document.get("urgency", Urgency.STANDARD)),
+        due=_instant(document.get("due")),
+        asked=tuple(_read_asked(asked) for asked in document.get("asked", ())),
+        replaces=_case_id(document.get("replaces")),
+        replaced_by=_case_id(document.get("replacedBy")),
+        held_by=document.get("heldBy"),
+        claim_url=document.get("claimUrl"),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _case_id(text: str | None) -> CaseId | None:
+    return None if text is None else CaseId(text)
+
+
+def _write_asked(asked: InfoRequest) -> dict[str, Any]:
+    return {
+        "controlNumber": asked.control_number,
+        "sequence": asked.sequence,
+        "text": asked.text,
+        "linkIds": asked.link_ids,
+        "loinc": asked.loinc,
+        "askedAt": write_instant(asked.asked_at),
+        "due": write_instant(asked.due),
+        "answeredAt": asked.answered_at and write_instant(asked.answered_at),
+    }
+
+
+def _read_asked(asked: Mapping[str, Any]) -> InfoRequest:
+    return InfoRequest(
+        control_number=asked["controlNumber"],
+        sequence=asked["sequence"],
+        text=asked["text"],
+        link_ids=tuple(LinkId(link_id) for link_id in asked["linkIds"]),
+        loinc=asked["loinc"],
+        asked_at=datetime.fromisoformat(asked["askedAt"]),
+        due=datetime.fromisoformat(asked["due"]),
+        answered_at=_instant(asked["answeredAt"]),
     )
 
 
@@ -114,8 +162,8 @@ def read_assertion(text: str) -> Assertion:
 
 
 def _known(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if document["format"] != FORMAT:
-        raise UnknownFormat(f"a stored document has format {document['format']}; this version reads {FORMAT}")
+    if not 1 <= document["format"] <= FORMAT:
+        raise UnknownFormat(f"a stored document has format {document['format']}; this version reads up to {FORMAT}")
     return document
 
 
@@ -124,93 +172,3 @@ def write_instant(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("an instant has a zone")
     return moment.astimezone(UTC).isoformat()
-
-
-def _write_line(line: CaseLine) -> dict[str, Any]:
-    found = line.determination
-    return {
-        "authorizationNumber": line.authorization_number,
-        "referenceNumber": line.reference_number,
-        "sequence": found.sequence,
-        "code": found.code,
-        "decision": _write_decision(found.decision),
-        "period": found.period and [found.period.start.isoformat(), found.period.end.isoformat()],
-        "policy": found.policy
-        and {"id": found.policy.id, "version": found.policy.version, "digest": found.policy.digest},
-        "pathway": found.pathway,
-        "findings": [_write_finding(finding) for finding in found.findings],
-        "obstacles": [{"code": obstacle.code, "text": obstacle.text} for obstacle in found.obstacles],
-        "notes": found.notes,
-    }
-
-
-def _read_line(line: Mapping[str, Any]) -> CaseLine:
-    policy, pathway, period = line["policy"], line["pathway"], line["period"]
-    found = LineDetermination(
-        sequence=line["sequence"],
-        code=line["code"],
-        decision=_read_decision(line["decision"]),
-        period=None if period is None else DatePeriod(date.fromisoformat(period[0]), date.fromisoformat(period[1])),
-        policy=None if policy is None else PolicyRef(policy["id"], policy["version"], policy["digest"]),
-        pathway=None if pathway is None else PathwayName(pathway),
-        findings=tuple(_read_finding(finding) for finding in line["findings"]),
-        obstacles=tuple(Obstacle(obstacle["code"], obstacle["text"]) for obstacle in line["obstacles"]),
-        notes=tuple(line["notes"]),
-    )
-    return CaseLine(found, line["authorizationNumber"], line["referenceNumber"])
-
-
-def _write_decision(decision: Decision) -> dict[str, Any]:
-    by = decision.by
-    actor = None if isinstance(by, Rules) else {"name": by.name, "npi": by.npi, "specialty": by.specialty}
-    return {"outcome": decision.outcome.value, "clinician": actor, "reasons": decision.reasons}
-
-
-def _read_decision(decision: Mapping[str, Any]) -> Decision:
-    actor = decision["clinician"]
-    by = RULES if actor is None else Clinician(actor["name"], actor["npi"], actor["specialty"])
-    return Decision(Outcome(decision["outcome"]), by, tuple(decision["reasons"]))
-
-
-def _write_finding(finding: Finding) -> dict[str, Any]:
-    criterion = finding.criterion
-    return {
-        "criterion": {
-            "id": criterion.id,
-            "text": criterion.text,
-            "citation": {"document": criterion.citation.document, "page": criterion.citation.page},
-            "define": criterion.define,
-            "linkIds": criterion.link_ids,
-            "unmetQuote": criterion.unmet_quote,
-        },
-        "status": finding.status.value,
-        "evidence": [_write_evidence(item) for item in finding.evidence],
-        "missing": finding.missing,
-        "conflicts": [_write_evidence(item) for item in finding.conflicts],
-    }
-
-
-def _read_finding(finding: Mapping[str, Any]) -> Finding:
-    criterion = finding["criterion"]
-    return Finding(
-        criterion=Criterion(
-            id=CriterionId(criterion["id"]),
-            text=criterion["text"],
-            citation=Citation(criterion["citation"]["document"], criterion["citation"]["page"]),
-            define=criterion["define"],
-            link_ids=tuple(LinkId(link_id) for link_id in criterion["linkIds"]),
-            unmet_quote=criterion["unmetQuote"],
-        ),
-        status=Status(finding["status"]),
-        evidence=tuple(_read_evidence(item) for item in finding["evidence"]),
-        missing=tuple(LinkId(link_id) for link_id in finding["missing"]),
-        conflicts=tuple(_read_evidence(item) for item in finding["conflicts"]),
-    )
-
-
-def _write_evidence(item: Evidence) -> dict[str, str]:
-    return {"source": item.source, "path": item.path, "shown": item.shown}
-
-
-def _read_evidence(item: Mapping[str, str]) -> Evidence:
-    return Evidence(item["source"], item["path"], item["shown"])

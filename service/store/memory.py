@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from service.errors import Conflict
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
-from service.ports import Acceptance, Assertion, Clock, Exchange, StoredReply, SystemClock
-from service.store.audit import AuditEntry, holds, next_entry
+from service.policy.decision import Outcome
+from service.ports import (
+    Acceptance,
+    Assertion,
+    Attachment,
+    AuditEntry,
+    CaseChange,
+    Clock,
+    Event,
+    Exchange,
+    StoredReply,
+    SystemClock,
+)
+from service.store.audit import holds, next_entry
+from service.store.changes import changed_case, claim_names, names_of, number_name
 
 
 class MemoryStore:
@@ -16,6 +30,11 @@ class MemoryStore:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._accepted: dict[tuple[ClientId, str], Acceptance] = {}
+        self._cases: dict[CaseId, Case] = {}
+        self._requests: dict[CaseId, list[bytes]] = {}
+        self._names: dict[str, list[CaseId]] = {}
+        self._attachments: list[Attachment] = []
+        self.events: list[Event] = []
         self._audit: dict[CaseId, list[AuditEntry]] = {}
         self._assertions: list[Assertion] = []
         self._used: dict[tuple[str, str, str], datetime] = {}
@@ -37,25 +56,82 @@ class MemoryStore:
         case = acceptance.case
         if acceptance.reply.case_id != case.id:
             raise ValueError("a reply tells of the case that it is stored with")
-        first = self._accepted.setdefault((case.client, acceptance.content_hash), acceptance)
-        if first is acceptance:
-            self._audit[case.id] = [next_entry(None, case.id, case.decided_at, acceptance.audit)]
-        return first.reply
+        first = self._accepted.get((case.client, acceptance.content_hash))
+        if first is not None:
+            return first.reply
+        if acceptance.replaced is not None:
+            self._save(acceptance.replaced, case.decided_at)
+        self._accepted[case.client, acceptance.content_hash] = acceptance
+        self._requests[case.id] = [acceptance.request]
+        self._keep(case)
+        self._audit[case.id] = [next_entry(None, case.id, case.decided_at, acceptance.audit)]
+        self.events += acceptance.events
+        return acceptance.reply
+
+    async def save(self, change: CaseChange) -> Case:
+        return self._save(change, self._clock.now())
+
+    def _save(self, change: CaseChange, at: datetime) -> Case:
+        stored = self._cases.get(change.case.id)
+        if stored is None or stored.revision != change.expected:
+            raise Conflict("The case has been changed by somebody else since it was read. Read it again.")
+        changed = changed_case(change)
+        self._keep(changed)
+        if change.request is not None:
+            self._requests[changed.id].append(change.request)
+        trail = self._audit[changed.id]
+        trail.append(next_entry(trail[-1], changed.id, at, change.audit))
+        self.events += change.events
+        return changed
+
+    def _keep(self, case: Case) -> None:
+        self._cases[case.id] = case
+        for name in names_of(case):
+            named = self._names.setdefault(name, [])
+            if case.id not in named:
+                named.append(case.id)
 
     async def case(self, case_id: CaseId) -> tuple[Case, bytes] | None:
-        found = (accepted for accepted in self._accepted.values() if accepted.case.id == case_id)
-        return next(((accepted.case, accepted.request) for accepted in found), None)
+        found = self._cases.get(case_id)
+        return None if found is None else (found, self._requests[case_id][-1])
 
     async def cases_of(self, member: MemberId) -> Sequence[tuple[Case, bytes]]:
-        newest_first = list(self._accepted.values())[::-1]
-        newest_first.sort(key=lambda accepted: accepted.case.received_at, reverse=True)
-        return [(accepted.case, accepted.request) for accepted in newest_first if accepted.case.member == member]
+        found = [case for case in reversed(self._cases.values()) if case.member == member]
+        found.sort(key=lambda case: case.received_at, reverse=True)
+        return [(case, self._requests[case.id][-1]) for case in found]
+
+    async def requests(self, case_id: CaseId) -> Sequence[bytes]:
+        return list(self._requests.get(case_id, ()))
+
+    async def open_cases(self) -> Sequence[Case]:
+        waiting = [c for c in self._cases.values() if c.outcome is Outcome.PENDED and c.replaced_by is None]
+        return sorted(waiting, key=lambda case: (case.due is None, case.due or case.received_at))
+
+    async def case_by_number(self, number: str) -> Case | None:
+        return self._newest_named(number_name(number))
+
+    async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
+        found = (self._newest_named(name) for name in claim_names(client, full_url, identifiers))
+        return next((case for case in found if case is not None), None)
+
+    def _newest_named(self, name: str) -> Case | None:
+        named = self._names.get(name)
+        found = self._cases[named[-1]] if named else None
+        while found is not None and found.replaced_by is not None:
+            found = self._cases[found.replaced_by]
+        return found
+
+    async def attach(self, attachment: Attachment) -> None:
+        self._attachments.append(attachment)
+
+    async def attachments(self, case_id: CaseId) -> Sequence[Attachment]:
+        return [attachment for attachment in self._attachments if attachment.case_id == case_id]
 
     async def authorizations(self, member: MemberId, policy_id: str) -> Sequence[Authorization]:
         found = [
             authorization
-            for accepted in reversed(self._accepted.values())
-            for authorization in reversed(accepted.case.authorizations())
+            for case in reversed(self._cases.values())
+            for authorization in reversed(case.authorizations())
             if authorization.member == member and authorization.policy_id == policy_id
         ]
         return sorted(found, key=lambda authorization: authorization.period.end, reverse=True)

@@ -13,9 +13,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import StoreFailed
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
-from service.ports import Acceptance, Assertion, Clock, Exchange, StoredReply, SystemClock
-from service.store import rows
-from service.store.audit import AuditEntry, holds
+from service.ports import (
+    Acceptance,
+    Assertion,
+    Attachment,
+    AuditEntry,
+    CaseChange,
+    Clock,
+    Exchange,
+    StoredReply,
+    SystemClock,
+)
+from service.store import case_rows, rows
+from service.store.audit import holds
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.members import SqlMembers
 from service.store.tables import cases
@@ -56,23 +66,47 @@ class SqlStore:
         return True
 
     async def reply_to(self, client: ClientId, content_hash: str) -> StoredReply | None:
-        return await self._read(lambda connection: rows.reply_to(connection, client, content_hash))
+        return await self._read(lambda connection: case_rows.reply_to(connection, client, content_hash))
 
     async def accept(self, acceptance: Acceptance) -> StoredReply:
-        return await self._write(lambda connection: rows.accept(connection, acceptance))
+        return await self._write(lambda connection: case_rows.accept(connection, acceptance))
 
     async def case(self, case_id: CaseId) -> tuple[Case, bytes] | None:
-        return await self._read(lambda connection: rows.case(connection, case_id))
+        return await self._read(lambda connection: case_rows.case(connection, case_id))
 
     async def cases_of(self, member: MemberId) -> Sequence[tuple[Case, bytes]]:
-        return await self._read(lambda connection: rows.cases_of(connection, member))
+        return await self._read(lambda connection: case_rows.cases_of(connection, member))
+
+    async def save(self, change: CaseChange) -> Case:
+        at = self._clock.now()
+        return await self._write(lambda connection: case_rows.save(connection, change, at))
+
+    async def requests(self, case_id: CaseId) -> Sequence[bytes]:
+        return await self._read(lambda connection: case_rows.requests_of(connection, case_id))
+
+    async def open_cases(self) -> Sequence[Case]:
+        return await self._read(case_rows.open_cases)
+
+    async def case_by_number(self, number: str) -> Case | None:
+        return await self._read(lambda connection: case_rows.case_by_number(connection, number))
+
+    async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
+        return await self._read(
+            lambda connection: case_rows.case_for_claim(connection, client, full_url, identifiers)
+        )
+
+    async def attach(self, attachment: Attachment) -> None:
+        await self._write(lambda connection: case_rows.attach(connection, attachment))
+
+    async def attachments(self, case_id: CaseId) -> Sequence[Attachment]:
+        return await self._read(lambda connection: case_rows.attachments_of(connection, case_id))
 
     async def authorizations(self, member: MemberId, policy_id: str) -> Sequence[Authorization]:
         return await self._read(lambda connection: rows.authorizations_of(connection, member, policy_id))
 
     async def audit(self, case_id: CaseId) -> Sequence[AuditEntry]:
         """What happened to a case, oldest first."""
-        return await self._read(lambda connection: rows.audit_of(connection, case_id))
+        return await self._read(lambda connection: case_rows.audit_of(connection, case_id))
 
     async def verify_audit(self, case_id: CaseId) -> bool:
         """True when the case has an audit trail and nothing in it was changed or removed."""

@@ -92,8 +92,53 @@ cases = Table(
     Column("received_at", Instant, nullable=False),
     Column("content_hash", Text, nullable=False),
     Column("document", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("due", Instant),
+    Column("replaced_by", String(64)),
     # A hash index takes a value of any length.
     Index(None, "member", postgresql_using="hash"),
+    Index(None, "outcome", "due"),
+)
+
+case_names = Table(
+    "case_names",
+    metadata,
+    _position(),
+    Column("lookup", String(64), nullable=False, index=True),
+    _case(),
+    UniqueConstraint("case_id", "lookup"),
+)
+
+changed_requests = Table(
+    "changed_requests",
+    metadata,
+    _case(key=True),
+    Column("revision", Integer, nullable=False, primary_key=True, autoincrement=False),
+    Column("request", LargeBinary, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _position(),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    _case(),
+    Column("at", Instant, nullable=False),
+    Index(None, "case_id"),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    _position(),
+    Column("id", String(64), nullable=False, unique=True),
+    _case(),
+    Column("control_number", Received, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index(None, "case_id"),
 )
 
 submissions = Table(

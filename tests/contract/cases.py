@@ -9,10 +9,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from service.policy.case import Case, CaseId, CaseLine, ClientId, MemberId, Npi
+from service.policy.case import (
+    Authorization,
+    Case,
+    CaseId,
+    CaseLine,
+    ClientId,
+    InfoRequest,
+    MemberId,
+    Npi,
+    Urgency,
+)
 from service.policy.dates import DatePeriod
-from service.policy.decision import RULES, Clinician, Decision, Obstacle, Outcome
-from service.policy.determination import LineDetermination
+from service.policy.decision import RULES, Administrative, Clinician, Decision, Obstacle, Outcome, Reviewer
+from service.policy.determination import GRANTED, Granted, LineDetermination
 from service.policy.finding import Evidence, Finding, Status
 from service.policy.model import INITIAL, RENEWAL, Citation, Criterion, CriterionId, LinkId, PolicyRef
 from service.ports import Acceptance, Assertion, StoredReply
@@ -102,27 +112,56 @@ _findings = st.builds(
     conflicts=st.lists(_evidence, max_size=2).map(tuple),
 )
 _clinicians = st.builds(Clinician, _filled, _filled, _filled)
+_people = _clinicians | st.builds(Reviewer, _filled)
+_periods = st.builds(DatePeriod, st.dates(), st.dates())
+_quantities = st.decimals("0.001", 10**6, places=3)
+_granted = st.builds(Granted, _quantities, st.none() | _text) | st.builds(
+    Granted,
+    serviced=st.tuples(st.dates(), st.dates()).map(sorted).map(lambda pair: DatePeriod(*pair)),
+)
+_authorizations = st.builds(Authorization, _text, _text, _text, _periods)
+_asked = st.builds(
+    InfoRequest,
+    control_number=_text,
+    sequence=st.integers(1, 9),
+    text=_text,
+    link_ids=_texts,
+    loinc=st.none() | _text,
+    asked_at=_instants,
+    due=_instants,
+    answered_at=st.none() | _instants,
+)
 
 
 @st.composite
 def _lines(draw: st.DrawFn) -> CaseLine:
     outcome = draw(st.sampled_from(Outcome))
-    by_person = outcome in {Outcome.DENIED, Outcome.MODIFIED} or draw(st.booleans())
+    actors = {
+        Outcome.DENIED: _clinicians | st.builds(Administrative, _filled),
+        Outcome.MODIFIED: _people,
+    }.get(outcome, st.just(RULES) | _people)
     reasons = draw(st.lists(_filled, min_size=1, max_size=2).map(tuple))
-    decision = Decision(outcome, draw(_clinicians) if by_person else RULES, reasons)
+    decision = Decision(outcome, draw(actors), reasons)
+    granted = outcome in GRANTED
     found = LineDetermination(
         sequence=draw(st.integers(1, 99)),
         code=draw(st.none() | _text),
         decision=decision,
-        period=draw(st.builds(DatePeriod, st.dates(), st.dates())) if outcome is Outcome.APPROVED else None,
+        period=draw(_periods) if granted else None,
         policy=draw(st.none() | st.builds(PolicyRef, _text, _text, _text)),
         pathway=draw(st.sampled_from([None, INITIAL, RENEWAL])),
         findings=draw(st.lists(_findings, max_size=2).map(tuple)),
         obstacles=draw(st.lists(st.builds(Obstacle, _text, _text), max_size=2).map(tuple)),
         notes=draw(_texts),
+        granted=draw(_granted) if outcome is Outcome.MODIFIED else None,
     )
-    granted = outcome in {Outcome.APPROVED, Outcome.MODIFIED}
-    return CaseLine(found, draw(_text) if granted else None, draw(_text))
+    return CaseLine(
+        found,
+        draw(_text) if granted else None,
+        draw(_text),
+        draw(st.none() | _authorizations),
+        draw(st.none() | _instants),
+    )
 
 
 def any_case() -> st.SearchStrategy[Case]:
@@ -139,4 +178,12 @@ def any_case() -> st.SearchStrategy[Case]:
         first_service=st.none() | st.dates(),
         lines=st.lists(_lines(), min_size=1, max_size=2).map(tuple),
         linked=_texts,
+        revision=st.integers(1, 99),
+        urgency=st.sampled_from(Urgency),
+        due=st.none() | _instants,
+        asked=st.lists(_asked, max_size=2).map(tuple),
+        replaces=st.none() | _text,
+        replaced_by=st.none() | _text,
+        held_by=st.none() | _text,
+        claim_url=st.none() | _text,
     )

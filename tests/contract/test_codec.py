@@ -10,7 +10,15 @@ from hypothesis import given
 
 from service.policy.case import Case
 from service.store.audit import holds, next_entry
-from service.store.codec import UnknownFormat, read_assertion, read_case, write_assertion, write_case
+from service.store.codec import (
+    UnknownFormat,
+    read_assertion,
+    read_case,
+    read_json,
+    write_assertion,
+    write_case,
+    write_json,
+)
 from tests.contract.cases import NOW, any_case, assertion, case
 
 
@@ -26,11 +34,19 @@ def test_an_assertion_comes_back_with_its_digits() -> None:
 
 
 def test_a_newer_format_is_refused() -> None:
-    text = write_case(case(1)).replace('"format":1', '"format":2')
+    text = write_case(case(1)).replace('"format":2', '"format":3')
     with pytest.raises(UnknownFormat):
         read_case(text)
     with pytest.raises(UnknownFormat):
-        read_assertion(write_assertion(assertion(1)).replace('"format":1', '"format":2'))
+        read_assertion(write_assertion(assertion(1)).replace('"format":2', '"format":3'))
+
+
+def test_a_case_of_the_first_format_is_read() -> None:
+    later = ("revision", "urgency", "due", "asked", "replaces", "replacedBy", "heldBy", "claimUrl")
+    document = {name: value for name, value in read_json(write_case(case(1))).items() if name not in later}
+    [line] = document["lines"]
+    document["lines"] = [{name: line[name] for name in line if name not in ("previous", "issuedAt", "granted")}]
+    assert read_case(write_json({**document, "format": 1})) == case(1)
 
 
 def test_times_are_written_in_utc_and_need_a_zone() -> None:
