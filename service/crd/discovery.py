@@ -10,17 +10,70 @@ from service.fhir.build import Json
 from service.fhir.canonical import CRD_JSON_CONFIGURATION_OPTIONS, CRD_JSON_VERSION, CRD_WIRE_VERSIONS
 
 # Service id -> hook. Distinct ids, so that one answer never replaces another's cards.
-SERVICES: Final[Mapping[str, str]] = {"order-sign-crd": "order-sign", "order-select-crd": "order-select"}
+SERVICES: Final[Mapping[str, str]] = {
+    f"{hook}-crd": hook
+    for hook in (
+        "order-sign",
+        "order-select",
+        "order-dispatch",
+        "appointment-book",
+        "encounter-start",
+        "encounter-discharge",
+    )
+}
 
 COVERAGE_KEY: Final = "coverage"
-# Templates that every client can fill come first; those with FHIRPath save a query where a client knows it. The
-# last is the standard template of CRD 2.2.1 (found-29), word for word.
-_PREFETCH: Final[Mapping[str, str]] = {
+# Resource type -> prefetch key of the orders that a hook names and does not carry.
+ORDER_KEYS: Final[Mapping[str, str]] = {
+    "MedicationRequest": "medicationRequests",
+    "ServiceRequest": "serviceRequests",
+    "DeviceRequest": "deviceRequests",
+    "NutritionOrder": "nutritionOrders",
+    "CommunicationRequest": "communicationRequests",
+    "VisionPrescription": "visionPrescriptions",
+}
+# Templates that every client can fill come first; those with FHIRPath save a query where a client knows it. Those
+# are the standard templates of CRD 2.2.1 (CRDServices, found-29), word for word.
+_TOKENS_ONLY: Final[Mapping[str, str]] = {
     "patient": "Patient/{{context.patientId}}",
     COVERAGE_KEY: "Coverage?patient={{context.patientId}}&status=active",
+}
+_DRAFTS: Final[Mapping[str, str]] = {
     "medications": (
         "Medication?_id={{context.draftOrders.entry.resource.ofType(MedicationRequest).medication.resolve().id}}"
     ),
+}
+_OF_ORDERS: Final = "Medication?_id={{%medicationRequests.entry.resource.medication.resolve().id}}"
+_BASED_ON: Final = (
+    "{{context.appointments.entry.resource.basedOn"
+    ".extension('http://hl7.org/fhir/StructureDefinition/alternate-reference').value.resolve()"
+)
+# On the encounter hooks the orders in force are what the policies may have something to say about.
+_IN_FORCE: Final[Mapping[str, str]] = {
+    ORDER_KEYS["MedicationRequest"]: "MedicationRequest?patient={{context.patientId}}&status=active",
+    ORDER_KEYS["ServiceRequest"]: "ServiceRequest?patient={{context.patientId}}&status=active",
+    "medications": _OF_ORDERS,
+}
+_PREFETCH: Final[Mapping[str, Mapping[str, str]]] = {
+    "order-sign": _DRAFTS,
+    "order-select": _DRAFTS,
+    "order-dispatch": {
+        **{
+            key: f"{kind}?_id={{{{context.dispatchedOrders.resolve().ofType({kind}).id}}}}"
+            for kind, key in ORDER_KEYS.items()
+        },
+        "medications": _OF_ORDERS,
+    },
+    "appointment-book": {
+        ORDER_KEYS["DeviceRequest"]: f"DeviceRequest?_id={_BASED_ON}.ofType(DeviceRequest).id}}}}",
+        ORDER_KEYS["ServiceRequest"]: (
+            "ServiceRequest?_id={{context.appointments.entry.resource.basedOn.resolve().ofType(ServiceRequest).id}}"
+        ),
+        ORDER_KEYS["MedicationRequest"]: f"MedicationRequest?_id={_BASED_ON}.ofType(MedicationRequest).id}}}}",
+        "medications": _OF_ORDERS,
+    },
+    "encounter-start": _IN_FORCE,
+    "encounter-discharge": _IN_FORCE,
 }
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "order-sign": (
@@ -30,6 +83,22 @@ _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "order-select": (
         "Coverage requirements of orders being selected",
         "Says early for each selected order whether prior authorization will be needed",
+    ),
+    "order-dispatch": (
+        "Coverage requirements of orders being sent to a performer",
+        "Says for each order that is sent out whether it is covered and whether prior authorization is needed",
+    ),
+    "appointment-book": (
+        "Coverage requirements of appointments being booked",
+        "Says for what is booked whether it is covered and whether prior authorization is needed for that day",
+    ),
+    "encounter-start": (
+        "Coverage requirements at the start of an encounter",
+        "Says for the patient's active orders that a policy is about whether prior authorization is needed",
+    ),
+    "encounter-discharge": (
+        "Coverage requirements at discharge",
+        "Says for the patient's active orders that a policy is about what is still needed after discharge",
     ),
 }
 
@@ -46,7 +115,7 @@ def _service(service_id: str, hook: str) -> Json:
         "id": service_id,
         "title": title,
         "description": description,
-        "prefetch": dict(_PREFETCH),
+        "prefetch": {**_TOKENS_ONLY, **_PREFETCH[hook]},
         "extension": {
             CRD_JSON_VERSION: sorted(CRD_WIRE_VERSIONS),
             CRD_JSON_CONFIGURATION_OPTIONS: [dict(option) for option in OPTIONS],

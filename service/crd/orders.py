@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from service.crd.extension import CrdVersion
 from service.crd.hooks import HookCall
 from service.crd.prefetch import Records, structural_faults
 from service.crd.reading import concept_with_billing, last_steps, object_at, objects_at, text_at, texts_at
+from service.crd.scope import APPOINTMENT, Concerned, concerned
 from service.errors import Fault, InvalidResource
 from service.fhir.build import Json
 from service.fhir.parse import StructureCheck
@@ -18,16 +18,8 @@ from service.form.naming import named
 from service.policy.dates import PartialDate
 from service.policy.match import Named
 
-_EVERY: Final = frozenset(
-    {"MedicationRequest", "ServiceRequest", "DeviceRequest", "NutritionOrder", "CommunicationRequest"}
-)
-# Where coverage-information may stand (contexts of ext-coverage-information; Encounter is no order).
-_IN_SCOPE: Final[Mapping[CrdVersion, frozenset[str]]] = {
-    CrdVersion.STU2: _EVERY,
-    CrdVersion.STU22: _EVERY | {"VisionPrescription"},
-}
 # Only these can be for a drug. What the others order never falls under a drug policy.
-_FOR_DRUGS: Final = frozenset({"MedicationRequest", "ServiceRequest"})
+_FOR_DRUGS: Final = frozenset({"MedicationRequest", "ServiceRequest", APPOINTMENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +43,28 @@ class Order:
 
 
 def read_orders(call: HookCall, records: Records, check: StructureCheck, today: date) -> tuple[Order, ...]:
-    """The orders to answer for, in the Bundle's order: all drafts, or on order-select the selected ones.
+    """The orders to answer for, in the order in which they came.
 
     InvalidResource with every fault of those orders. Resources that are no orders (a Medication that one refers
     to) and selections that name no draft are passed over.
     """
     orders: list[Order] = []
     faults: list[Fault] = []
-    wanted = None if call.selections is None else {last_steps(text) for text in call.selections}
-    for index, resource in enumerate(_drafts(call.draft_orders)):
-        kind, logical_id = text_at(resource, "resourceType"), text_at(resource, "id")
-        if kind not in _IN_SCOPE[call.version] or not _selected(f"{kind}/{logical_id}", wanted):
+    for each in concerned(call, records):
+        found = _faults(each.resource, each.place, check)
+        if found and call.about_encounter:
+            # Nobody asked about this order: one that cannot be read is no reason to refuse the call.
             continue
-        found = _faults(resource, f"context.draftOrders.entry[{index}].resource", check)
-        if not found and any(order.reference == f"{kind}/{logical_id}" for order in orders):
-            found = [
-                Fault(f"context.draftOrders.entry[{index}].resource.id", "is that of an earlier order", "duplicate")
-            ]
+        reference = f"{each.resource['resourceType']}/{each.resource.get('id')}"
+        if not found and any(order.reference == reference for order in orders):
+            found = [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
         faults += found
         if not found:
-            orders.append(_order(resource, call, records, today))
+            orders.append(_order(each, call, records, today))
     if faults:
-        text = "The draft orders break FHIR R4."
+        text = "The orders break FHIR R4."
         raise InvalidResource(text, faults=tuple(faults), expression=tuple(fault.expression for fault in faults))
     return tuple(orders)
-
-
-def _drafts(bundle: Json) -> list[Json]:
-    """The resources of the Bundle, one per entry; InvalidResource for entries that are none."""
-    entries = bundle.get("entry", [])
-    place = "context.draftOrders.entry"
-    if not isinstance(entries, list):
-        raise InvalidResource(f"{place} must be a JSON list.", expression=(place,))
-    resources = [object_at(entry, "resource") if isinstance(entry, dict) else {} for entry in entries]
-    faults = tuple(
-        Fault(f"{place}[{index}].resource", "must be a resource with a resourceType")
-        for index, resource in enumerate(resources)
-        if text_at(resource, "resourceType") is None
-    )
-    if faults:
-        raise InvalidResource("The draft orders hold what is no resource.", faults=faults)
-    return resources
-
-
-def _selected(reference: str, wanted: set[str] | None) -> bool:
-    return wanted is None or reference in wanted or reference.partition("/")[2] in wanted
 
 
 def _faults(resource: Json, place: str, check: StructureCheck) -> list[Fault]:
@@ -108,26 +77,37 @@ def _faults(resource: Json, place: str, check: StructureCheck) -> list[Fault]:
     return faults
 
 
-def _order(resource: Json, call: HookCall, records: Records, today: date) -> Order:
-    subject = text_at(object_at(resource, "subject"), "reference")
-    # A subject that cannot be told apart from the patient (urn:uuid, contained) is no doubt.
-    patient = f"Patient/{call.patient_id}"
-    foreign = subject is not None and last_steps(subject).startswith("Patient/") and last_steps(subject) != patient
+def _order(each: Concerned, call: HookCall, records: Records, today: date) -> Order:
+    resource = each.resource
     return Order(
         reference=f"{resource['resourceType']}/{resource['id']}",
         resource=resource,
         named=named_of(resource, records),
-        start=requested_start(resource, today),
-        doubt="The order names another patient than the request." if foreign else None,
+        start=requested_start(each.appointment or resource, today),
+        doubt="The order names another patient than the request." if _is_foreign(resource, call) else None,
     )
 
 
+def _is_foreign(resource: Json, call: HookCall) -> bool:
+    """A subject that cannot be told apart from the patient (urn:uuid, contained) is no doubt."""
+    subjects = [object_at(resource, "subject"), object_at(resource, "patient")]
+    subjects += [object_at(participant, "actor") for participant in objects_at(resource, "participant")]
+    named = [last_steps(text) for subject in subjects if (text := text_at(subject, "reference"))]
+    patients = [name for name in named if name.startswith("Patient/")]
+    return bool(patients) and f"Patient/{call.patient_id}" not in patients
+
+
 def named_of(order: Json, records: Records) -> Named:
-    """How an order names what is ordered, with billing options and the Medication that it refers to."""
+    """How an order names what is ordered, with billing options and the Medication that it refers to.
+
+    An appointment without its order says at most what kind of service it is.
+    """
     if order.get("resourceType") not in _FOR_DRUGS:
         return Named(frozenset(), ())
     concepts = [*concept_with_billing(object_at(order, "medicationCodeableConcept"))]
     concepts += concept_with_billing(object_at(order, "code"))
+    for service in objects_at(order, "serviceType"):
+        concepts += concept_with_billing(service)
     reference = object_at(order, "medicationReference")
     medication = records.resolve(reference, within=order) if reference else None
     if medication is not None and medication.get("resourceType") == "Medication":
@@ -157,9 +137,11 @@ def _asked(order: Json) -> Iterator[str]:
         yield from _start(object_at(timing, "repeat", "boundsPeriod"))
     yield from _start(object_at(order, "dispenseRequest", "validityPeriod"))
     yield from _start(object_at(order, "occurrencePeriod"))
-    occurrence = text_at(order, "occurrenceDateTime")
-    if occurrence:
-        yield occurrence
+    # `start` is an Appointment's own.
+    for name in ("occurrenceDateTime", "start"):
+        moment = text_at(order, name)
+        if moment:
+            yield moment
 
 
 def _start(period: Json) -> Iterator[str]:

@@ -82,7 +82,9 @@ async def review_orders(hook: HookCall, client: ClientId, payer: Payer) -> Json:
     """The CDS Hooks response. Assertions that it gives out are on disk when it returns (CRD 2.2.1 found-11)."""
     now = payer.clock.now()
     records = read_records(hook, payer.check)
-    orders = read_orders(hook, records, payer.check, now.date())
+    orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)
+    if hook.about_encounter and not orders:
+        return {"cards": []}
     call = _Call(hook, client, records, read_coverage(hook, records, payer.settings), now)
     answered = [await _answer(order, call, payer) for order in orders]
     actions = [answer.action for answer in answered if answer.action]
@@ -97,6 +99,14 @@ async def review_orders(hook: HookCall, client: ClientId, payer: Payer) -> Json:
     return response
 
 
+def _worth_an_answer(orders: Sequence[Order], hook: HookCall, registry: PolicyRegistry) -> Sequence[Order]:
+    """On the encounter hooks, which need not answer, only orders that a policy has something to say about."""
+    if not hook.about_encounter:
+        return orders
+    known = [order for order in orders if order.may_be_drug and not order.doubt]
+    return [order for order in known if registry.match(order.named, order.start)]
+
+
 async def _answer(order: Order, call: _Call, payer: Payer) -> _Answered:
     match = payer.registry.match(order.named, order.start) if order.may_be_drug else None
     order_key = _order_key(order, match, call)
@@ -107,7 +117,7 @@ async def _answer(order: Order, call: _Call, payer: Payer) -> _Answered:
         match=match,
         authorizations=looked.authorizations,
         failed=looked.failed,
-        documents=call.hook.primary,
+        documents=call.hook.documents,
         incomplete=call.records.incomplete,
         today=call.today,
     )
@@ -117,7 +127,7 @@ async def _answer(order: Order, call: _Call, payer: Payer) -> _Answered:
         block=to_extension(information, call.hook.version),
         coverage=call.coverage.reference,
         our_ids=looked.our_ids,
-        complete=call.hook.primary,
+        complete=call.hook.documents,
         today=call.today,
         valid_days=payer.settings.response_max_age_days,
     )

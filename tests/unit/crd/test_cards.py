@@ -43,8 +43,15 @@ def configured(**options: Any) -> Json:
 async def test_discovery_names_services_versions_and_options(endpoint: Endpoint) -> None:
     services = (await endpoint.http.get("/cds-services")).json()["services"]
     assert [(s["id"], s["hook"]) for s in services] == [
-        ("order-sign-crd", "order-sign"),
-        ("order-select-crd", "order-select"),
+        (f"{hook}-crd", hook)
+        for hook in (
+            "order-sign",
+            "order-select",
+            "order-dispatch",
+            "appointment-book",
+            "encounter-start",
+            "encounter-discharge",
+        )
     ]
     for service in services:
         assert service["title"]

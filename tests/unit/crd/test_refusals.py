@@ -211,7 +211,7 @@ async def test_access_sees_the_body_as_received(opened: Opened) -> None:
     assert seen == [b"", b'{"a" : 1}']
 
 
-@pytest.mark.parametrize("service", ["order-dispatch-crd", "x", "order-sign"])
+@pytest.mark.parametrize("service", ["patient-view-crd", "x", "order-sign"])
 async def test_an_unknown_service_is_not_found(endpoint: Endpoint, service: str) -> None:
     await endpoint.refused(request(), 404, service)
     await endpoint.refused({"feedback": []}, 404, f"{service}/feedback")
