@@ -49,7 +49,7 @@ class Determiner:
 
     async def determine(self, request: PriorAuthRequest, receipt: Receipt, on_file: OnFile) -> Determination:
         """Approves or pends each line; never denies, and never raises for what CQL does."""
-        around = circumstances(request, PartialDate.of(receipt.day), self.house)
+        around = circumstances(request, receipt, self.house)
         matter = _Matter(request, receipt, around, on_file)
         return Determination(tuple([await self._line(matter, line) for line in request.lines]))
 

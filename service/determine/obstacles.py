@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from service.determine.request import Order, PriorAuthRequest, RequestLine, Serviced
+from service.determine.request import Order, PriorAuthRequest, Receipt, RequestLine, Serviced
 from service.fhir.canonical import PAS_INFO_CANCELLED
 from service.policy.dates import PartialDate, add_months
 from service.policy.decision import Obstacle
 from service.policy.match import names_drug
+from service.policy.membership import Missing, NoMember, Verdict
 from service.policy.model import Policy
 
 PayerIds = frozenset[tuple[str | None, str]]
 _DEAD_ORDERS: Final = frozenset({"cancelled", "entered-in-error", "stopped", "revoked"})
 _FURTHEST_MONTHS: Final = 12
+_MISSING: Final = {
+    Missing.NO_MEMBER_FOUND: Obstacle("member-not-found", "The member id is not in the payer's records."),
+    Missing.COVERAGE_NOT_FOUND: Obstacle(
+        "coverage-not-found", "The payer's records do not show which coverage of the member is meant."
+    ),
+    Missing.NO_ACTIVE_COVERAGE: Obstacle(
+        "coverage-not-in-force", "By the payer's records the member has no active coverage on the first service date."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +44,22 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is the same for all lines of a request; `modified` are the Python ids of resources with a modifier."""
+    """What is the same for all lines of a request; `modified` are the Python ids of resources with a modifier.
+
+    `membership` is Receipt's.
+    """
 
     today: PartialDate
     house: House
     modified: frozenset[int]
+    membership: Mapping[date, Verdict] | None
 
 
-def circumstances(request: PriorAuthRequest, today: PartialDate, house: House) -> Circumstances:
+def circumstances(request: PriorAuthRequest, receipt: Receipt, house: House) -> Circumstances:
     """Looks through each resource of the evidence once, however many lines rest on it."""
     resources = {id(resource): resource for line in request.lines for resource in line.evidence}
     modified = frozenset(key for key, resource in resources.items() if _is_modified(resource))
-    return Circumstances(today, house, modified)
+    return Circumstances(PartialDate.of(receipt.day), house, modified, receipt.membership)
 
 
 def obstacles(
@@ -56,6 +71,7 @@ def obstacles(
         *_code(line, policy),
         *_coverage(request, first),
         *_parties(request, around.house),
+        *_membership(request, line, policy, around),
         *_orders(request, line, policy),
         *_serviced(line.serviced, around.today),
         *_quantity(line, policy),
@@ -98,10 +114,26 @@ def _parties(request: PriorAuthRequest, house: House) -> Iterator[Obstacle]:
         yield Obstacle("insurer", "The request's insurer is not this payer.")
     if not house.is_us(request.payor_ids):
         yield Obstacle("payor", "The coverage's payor is not this payer.")
+
+
+def _membership(
+    request: PriorAuthRequest, line: RequestLine, policy: Policy, around: Circumstances
+) -> Iterator[Obstacle]:
+    """By the payer's directory; where none is loaded, only a house that trusts the presented Coverage goes on."""
     if request.member is None:
         yield Obstacle("member-id", "The patient and the coverage do not carry one and the same member id.")
-    elif not house.trusts_presented_coverage:
-        yield Obstacle("member-unverified", "Membership has not been checked: no member directory is loaded.")
+        return
+    if around.membership is None:
+        if not around.house.trusts_presented_coverage:
+            yield Obstacle("member-unverified", "Membership has not been checked: no member directory is loaded.")
+        return
+    verdict = around.membership.get(first_service(request, line).earliest())
+    if verdict is None:
+        yield Obstacle("member-unverified", "Membership on the first service date has not been checked.")
+    elif isinstance(verdict, NoMember):
+        yield _MISSING[verdict.reason]
+    elif verdict.excludes(line.named.codes | set(policy.drug.codes)):
+        yield Obstacle("plan-excludes", "The member's plan excludes this service.")
 
 
 def _orders(request: PriorAuthRequest, line: RequestLine, policy: Policy) -> Iterator[Obstacle]:

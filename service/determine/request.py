@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from service.policy.case import MemberId, Npi
 from service.policy.dates import PartialDate
 from service.policy.match import Named
+from service.policy.membership import Verdict
 from service.ports import Resource
 
 
@@ -89,9 +91,13 @@ class PriorAuthRequest:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """When the request arrived, which is when the rules decide (aware, UTC)."""
+    """When the request arrived, which is when the rules decide (aware, UTC), and whose it is by our records.
+
+    `membership` is the member directory's verdict by first service date; None when no directory is loaded.
+    """
 
     received_at: datetime
+    membership: Mapping[date, Verdict] | None = None
 
     @property
     def day(self) -> date:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from service.determine.determiner import Determiner
 from service.fhir.parse import StructureCheck
 from service.pas.codes import X12Codes
-from service.ports import Clock, Ids, PolicyRegistry, Store
+from service.ports import Clock, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 from service.wire import FhirAccess
 
 
 @dataclass(frozen=True, slots=True)
 class PasDependencies:
-    """`codes` is the table of codes.load_codes(); `engine_version` names the CQL engine in the audit record."""
+    """`codes` is the table of codes.load_codes(); `engine_version` names the CQL engine in the audit record.
+
+    Without `members` nobody can tell who is a member: the rules' House says what that means.
+    """
 
     settings: Settings
     registry: PolicyRegistry
@@ -26,3 +29,4 @@ class PasDependencies:
     check: StructureCheck
     codes: X12Codes
     engine_version: str = ""
+    members: MemberDirectory | None = None

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Final
 
+from service.determine.obstacles import first_service
 from service.determine.request import PriorAuthRequest, Receipt, RequestLine
 from service.errors import ServiceError
 from service.fhir.canonical import PAS_CERTIFICATION_TYPE, X12_CERTIFICATION_TYPE
 from service.pas.codes import Reject
 from service.pas.dependencies import PasDependencies
-from service.pas.elements import codings, extensions
+from service.pas.elements import codings, extensions, identifiers
 from service.policy.case import Authorization
 from service.policy.decision import RULES, Decision, Obstacle, Outcome
 from service.policy.determination import Determination, LineDetermination
+from service.policy.membership import Presented, Verdict
 from service.ports import Resource
 
 # The guide wants an answer within 15 seconds, network included (PAS spec-7).
@@ -63,7 +66,8 @@ async def determined(request: PriorAuthRequest, receipt: Receipt, dependencies: 
 
     try:
         async with asyncio.timeout(DECIDE_SECONDS):
-            determination = await dependencies.determiner.determine(request, receipt, on_file)
+            known = replace(receipt, membership=await memberships(request, dependencies))
+            determination = await dependencies.determiner.determine(request, known, on_file)
     except (ServiceError, TimeoutError) as failure:
         _log.error("a request could not be determined", extra={"reason": type(failure).__name__})
         return _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
@@ -71,6 +75,22 @@ async def determined(request: PriorAuthRequest, receipt: Receipt, dependencies: 
     return Determination(
         tuple(_hold(line, by_sequence[line.sequence], request.claim) for line in determination.lines)
     )
+
+
+async def memberships(request: PriorAuthRequest, dependencies: PasDependencies) -> Mapping[date, Verdict] | None:
+    """What the member directory says of each line's first service date; None when none is loaded."""
+    if dependencies.members is None:
+        return None
+    system = dependencies.settings.coverage_system
+    numbers = frozenset(value for _, of, value in identifiers(request.coverage) if of == system)
+    presented = Presented(request.member, numbers)
+    found: dict[date, Verdict] = {}
+    for day in sorted({first_service(request, line).earliest() for line in request.lines}):
+        verdict = await dependencies.members.find(presented, day)
+        if verdict is None:
+            return None
+        found[day] = verdict
+    return found
 
 
 def _hold(line: LineDetermination, requested: RequestLine, claim: Resource) -> LineDetermination:
