@@ -14,7 +14,7 @@ from service.determine.request import PriorAuthRequest, Receipt, RequestLine
 from service.determine.responses import Counted, count_responses, response_obstacles
 from service.errors import DeadlinePassed, EngineFailed
 from service.policy.case import Authorization
-from service.policy.dates import PartialDate, authorized_period
+from service.policy.dates import authorized_period
 from service.policy.decision import RULES, Decision, Obstacle, Outcome, decide
 from service.policy.determination import Determination, LineDetermination
 from service.policy.finding import CriterionResult, Finding, assess
