@@ -23,7 +23,8 @@ _AT: Final = f"prefetch.{COVERAGE_KEY}"
 class PresentedCoverage:
     """The client's Coverage, checked to be one of ours.
 
-    `reference` is the client's own name for it. `member` is the member id that Coverage and Patient agree on.
+    `reference` is the client's own name for it. `member` is the member id that Coverage and Patient agree on,
+    `numbers` are its ids in our own system.
     `doubt` says, in our words, why it may not be this patient's.
     """
 
@@ -33,6 +34,7 @@ class PresentedCoverage:
     active: bool
     start: PartialDate | None
     end: PartialDate | None
+    numbers: frozenset[str] = frozenset()
 
     def holds_on(self, day: date) -> bool:
         """Whether it may be in force on that day; a partial date counts for every day that it may stand for."""
@@ -65,6 +67,7 @@ def read_coverage(call: HookCall, records: Records, settings: Settings) -> Prese
         active=coverage.get("status") == "active",
         start=_day(period, "start"),
         end=_day(period, "end"),
+        numbers=frozenset(v for _, system, v in identifiers(coverage) if system == settings.coverage_system),
     )
 
 

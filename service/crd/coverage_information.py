@@ -71,6 +71,7 @@ class ReasonCode(StrEnum):
     NO_MEMBER_FOUND = "no-member-found"
     NO_ACTIVE_COVERAGE = "no-active-coverage"
     COVERAGE_NOT_FOUND = "coverage-not-found"
+    GOLD_CARD = "gold-card"
     TECHNICAL = "technical"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from service.crd.coverage_information import CoverageInformation, Detail, DocNeeded, InfoNeeded, Reason
+from service.crd.coverage_information import CoverageInformation, Detail, DocNeeded, InfoNeeded, Reason, ReasonCode
 from service.fhir.build import Json, code_concept, coding, concept, extension, nested_extension, period
 from service.fhir.canonical import CRD_COVERAGE_DETAIL, CRD_COVERAGE_INFORMATION, CRD_TEMP
 
@@ -30,6 +30,7 @@ _DETAILS_201: Final = frozenset(
         "appropriate-use-needed",
     }
 )
+_REASONS_201: Final = frozenset({ReasonCode.GOLD_CARD})
 _INDETERMINATE: Final = "indeterminate"
 _CONDITIONAL: Final = "conditional"
 
@@ -141,6 +142,8 @@ def _reasons_201(information: CoverageInformation) -> Iterator[Json]:
     for index, reason in enumerate(information.reasons):
         if index == 0 and InfoNeeded.DETAIL_CODE in information.info_needed:
             yield concept(coding(CRD_TEMP, "detail-code"), text=reason.text)
+        elif reason.code in _REASONS_201:
+            yield _coded(reason)
         else:
             yield concept(text=reason.text)
 

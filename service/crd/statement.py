@@ -24,7 +24,8 @@ from service.crd.orders import Order
 from service.fhir.canonical import versioned
 from service.policy.case import Authorization
 from service.policy.match import Match
-from service.policy.model import INITIAL, RENEWAL, Pathway, Policy
+from service.policy.membership import Missing, NoMember, Verdict, Waiver
+from service.policy.model import INITIAL, RENEWAL, DrugCode, Pathway, Policy
 from service.settings import Settings
 
 
@@ -33,7 +34,9 @@ class Situation:
     """Everything that decides an answer. `failed` says that our own records could not be read in time.
 
     `authorizations` are the member's for the matched policy; `documents` says whether the hook may ask for
-    documentation (never on order-select: CRD 2.2.1 hook-19, the same in 2.0.1).
+    documentation (never on order-select: CRD 2.2.1 hook-19, the same in 2.0.1). `verdict` is the member
+    directory's on the requested start (None: no directory is loaded); where that is no membership,
+    `member_today` says whether there is one today.
     """
 
     order: Order
@@ -44,6 +47,8 @@ class Situation:
     documents: bool
     incomplete: bool
     today: date
+    verdict: Verdict | None = None
+    member_today: bool = False
 
 
 def requested_pathway(situation: Situation) -> Pathway | None:
@@ -64,13 +69,19 @@ def state(situation: Situation, assertion_id: str, settings: Settings) -> Covera
     if situation.failed:
         text = "The payer's records could not be read in time. Send the request again, or call."
         return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
-    if not trusts_presented(settings):
+    verdict = situation.verdict
+    if verdict is None and not trusts_presented(settings):
         # No member records are loaded, so neither member nor coverage can be confirmed, and nothing says that
         # they do not exist. Of the guide's codes (resp-43 to resp-45) only `technical` claims no more than that.
         text = "The payer's membership records are not available here, so membership could not be confirmed."
         return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
-    if not situation.coverage.holds_on(situation.order.start):
+    if isinstance(verdict, NoMember):
+        return _without_membership(situation, verdict.reason, assertion_id, settings)
+    if not _in_force(situation):
         return _not_in_force(situation, assertion_id, settings)
+    if verdict is not None and verdict.excludes(_codes(situation)):
+        text = "The member's plan excludes what is ordered."
+        return _not_covered(situation, assertion_id, settings, Reason(text))
     if situation.match is None:
         return _outside_our_rules(situation, assertion_id, settings)
     if situation.match.revision is None:
@@ -84,6 +95,9 @@ def _under_policy(situation: Situation, policy: Policy, assertion_id: str, setti
     held = settling(situation)
     if held:
         return _authorized(_Renewing(situation, policy, held, forms), assertion_id, settings)
+    waiver = _waiver(situation, policy)
+    if waiver:
+        return _waived(situation, policy, waiver, assertion_id, settings)
     renewing = _what_is_renewed(situation) if pathway and pathway.name == RENEWAL else ""
     return CoverageInformation(
         _assertion(situation, assertion_id, settings, policy.ends),
@@ -96,6 +110,33 @@ def _under_policy(situation: Situation, policy: Policy, assertion_id: str, setti
         reasons=(Reason(f"{policy.drug.display} needs prior authorization (policy {policy.document}).{renewing}"),),
         details=_policy_link(policy, settings),
         questionnaires=forms,
+    )
+
+
+def _waiver(situation: Situation, policy: Policy) -> Waiver | None:
+    verdict = situation.verdict
+    return None if verdict is None or isinstance(verdict, NoMember) else verdict.waiver_of(policy.ref.id)
+
+
+def _waived(
+    situation: Situation, policy: Policy, waiver: Waiver, assertion_id: str, settings: Settings
+) -> CoverageInformation:
+    """The only answer of no-auth.
+
+    The policy itself never gives it (contract.md): here the payer has waived prior authorization under this policy
+    for this very provider and day, and has loaded the waiver itself.
+    """
+    text = (
+        f"{settings.payer_name} waives prior authorization of {policy.drug.display} for the ordering provider "
+        f"until {waiver.period.end.isoformat()}."
+    )
+    return CoverageInformation(
+        _assertion(situation, assertion_id, settings, waiver.period.end, policy.ends),
+        Covered.COVERED,
+        PaNeeded.NO_AUTH,
+        billing=(policy.drug.billing,),
+        reasons=(Reason(text, ReasonCode.GOLD_CARD),),
+        details=_policy_link(policy, settings),
     )
 
 
@@ -185,6 +226,41 @@ def _before_the_policy(
     )
 
 
+def _codes(situation: Situation) -> frozenset[DrugCode]:
+    """Every code by which a plan may exclude what is ordered: those of the order and those of its drug."""
+    revision = situation.match.revision if situation.match else None
+    return situation.order.named.codes | frozenset(revision.drug.codes if revision else ())
+
+
+def _in_force(situation: Situation) -> bool:
+    """When a coverage holds is in our own records, where there are any; that it is active its sender says too."""
+    coverage = situation.coverage
+    return coverage.active if situation.verdict is not None else coverage.holds_on(situation.order.start)
+
+
+def _without_membership(
+    situation: Situation, reason: Missing, assertion_id: str, settings: Settings
+) -> CoverageInformation:
+    """Member not found, coverage not found or not in force in our records (CRD 2.2.1 resp-44 and resp-45)."""
+    start = situation.order.start.isoformat()
+    if reason is Missing.NO_ACTIVE_COVERAGE and situation.member_today:
+        text = f"By the payer's records the member is covered today and not yet on the requested start {start}."
+        return _conditional(situation, assertion_id, settings, Reason(text), InfoNeeded.CONTRACT_WINDOW)
+    texts = {
+        Missing.NO_MEMBER_FOUND: "The payer's records hold no member with the member number that was sent.",
+        Missing.COVERAGE_NOT_FOUND: "The payer's records do not show which coverage of the member is meant.",
+        Missing.NO_ACTIVE_COVERAGE: f"By the payer's records the member has no coverage in force on {start}.",
+    }
+    return _not_covered(situation, assertion_id, settings, Reason(texts[reason], ReasonCode(reason.value)))
+
+
+def _not_covered(
+    situation: Situation, assertion_id: str, settings: Settings, reason: Reason
+) -> CoverageInformation:
+    assertion = _assertion(situation, assertion_id, settings)
+    return CoverageInformation(assertion, Covered.NOT_COVERED, reasons=(reason,), contact=_contact(settings))
+
+
 def _not_in_force(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
     coverage, start = situation.coverage, situation.order.start
     if coverage.holds_on(situation.today) and start > situation.today:
@@ -237,6 +313,9 @@ def _assertion(situation: Situation, assertion_id: str, settings: Settings, *end
     limits = [situation.today + timedelta(days=settings.response_max_age_days), *(end for end in ends if end)]
     if situation.coverage.end and situation.coverage.holds_on(situation.today):
         limits.append(situation.coverage.end.latest())
+    verdict = situation.verdict
+    if verdict is not None and not isinstance(verdict, NoMember) and verdict.period.end:
+        limits.append(verdict.period.end)
     return Assertion(situation.coverage.reference, assertion_id, situation.today, max(min(limits), situation.today))
 
 
