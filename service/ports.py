@@ -266,6 +266,10 @@ class Store(Protocol):
         """Current cases that wait for a reviewer, the one due first first."""
         ...
 
+    async def cases_received(self, start: datetime, end: datetime) -> Sequence[Case]:
+        """Every case received at `start` or later and before `end`, replaced ones too, in order of receipt."""
+        ...
+
     async def case_by_number(self, number: str) -> Case | None:
         """The current version of the newest case that has this authorization, reference or control number."""
         ...

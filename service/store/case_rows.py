@@ -122,6 +122,15 @@ def open_cases(connection: Connection) -> Sequence[Case]:
     return [read_case(text) for text in connection.execute(waiting).scalars()]
 
 
+def cases_received(connection: Connection, start: datetime, end: datetime) -> Sequence[Case]:
+    received = (
+        select(cases.c.document)
+        .where(cases.c.received_at >= start, cases.c.received_at < end)
+        .order_by(cases.c.received_at, cases.c.position)
+    )
+    return [read_case(text) for text in connection.execute(received).scalars()]
+
+
 def case_by_number(connection: Connection, number: str) -> Case | None:
     return _newest_named(connection, number_name(number))
 

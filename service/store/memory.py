@@ -107,6 +107,10 @@ class MemoryStore:
         waiting = [c for c in self._cases.values() if c.outcome is Outcome.PENDED and c.replaced_by is None]
         return sorted(waiting, key=lambda case: (case.due is None, case.due or case.received_at))
 
+    async def cases_received(self, start: datetime, end: datetime) -> Sequence[Case]:
+        found = [case for case in self._cases.values() if start <= case.received_at < end]
+        return sorted(found, key=lambda case: case.received_at)
+
     async def case_by_number(self, number: str) -> Case | None:
         return self._newest_named(number_name(number))
 

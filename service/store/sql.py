@@ -28,6 +28,7 @@ from service.store import case_rows, rows
 from service.store.audit import holds
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.members import SqlMembers
+from service.store.reviewers import SqlReviewers
 from service.store.tables import cases
 
 T = TypeVar("T")
@@ -56,6 +57,10 @@ class SqlStore:
     def members(self) -> SqlMembers:
         """The member directory in the same database."""
         return SqlMembers(self._read, self._write)
+
+    def reviewers(self) -> SqlReviewers:
+        """Reviewers' accounts and sessions in the same database."""
+        return SqlReviewers(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""
@@ -86,6 +91,9 @@ class SqlStore:
 
     async def open_cases(self) -> Sequence[Case]:
         return await self._read(case_rows.open_cases)
+
+    async def cases_received(self, start: datetime, end: datetime) -> Sequence[Case]:
+        return await self._read(lambda connection: case_rows.cases_received(connection, start, end))
 
     async def case_by_number(self, number: str) -> Case | None:
         return await self._read(lambda connection: case_rows.case_by_number(connection, number))
