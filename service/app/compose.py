@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -35,6 +36,8 @@ from service.store.sql import SqlStore, open_store
 NEWEST: Final = "/fhir"
 PREVIOUS: Final = "/2.0.1/fhir"
 _HTTP_SECONDS: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -78,6 +81,8 @@ class _Parts:
         self.rules = rules
         self.settings = rules.settings
         self.store = store
+        # The demo loads none, and asks none that a database may hold: its patients are made up (contract.md).
+        self.members = None if rules.settings.demo else store.members()
         self.access = access
         self.clock = clock
         self.ids = ids
@@ -87,6 +92,8 @@ class _Parts:
         async def run(app: FastAPI) -> AsyncIterator[None]:
             for loaded in self.rules.registry.all():
                 await self.rules.engine.warm(loaded.logic)
+            if self.settings.trust_presented_coverage and not self.settings.demo:
+                _log.warning("THE PRESENTED COVERAGE IS BELIEVED WHERE NO MEMBER DIRECTORY IS LOADED")
             # A full collection over a large, unchanging heap is what makes the slowest answers slow.
             gc.collect()
             gc.freeze()
@@ -109,6 +116,7 @@ class _Parts:
             ids=self.ids,
             access=self.access.hooks,
             check=self.rules.check,
+            members=self.members,
         )
 
     def dtr(self) -> dtr.DtrDependencies:
@@ -135,6 +143,7 @@ class _Parts:
             access=self.access.fhir,
             check=self.rules.check,
             codes=load_codes(),
+            members=self.members,
         )
 
     def include_demo(self, app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from service.fhir.json import decode, encode
 from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
 from service.policy.case import ClientId
-from service.ports import Caller, Clock, Exchange, Ids, PolicyRegistry, Store
+from service.ports import Caller, Clock, Exchange, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 from service.wire import HookAccess, fhir_response, read_body, read_json
 
@@ -38,6 +38,7 @@ class CrdDependencies:
     ids: Ids
     access: HookAccess
     check: StructureCheck
+    members: MemberDirectory | None = None
 
 
 def build(dependencies: CrdDependencies) -> APIRouter:
