@@ -1,0 +1,1 @@
+"""Tests of reading from a caller's FHIR server."""

@@ -1,0 +1,167 @@
+"""A FHIR server on a real loopback socket, good or bad as a test wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+Json = dict[str, Any]
+TOKEN = "secret-token-4711"
+
+
+def fhir(resource: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps(resource), status, headers, "application/fhir+json")
+
+
+def outcome(severity: str = "error", text: str = "no") -> Json:
+    return {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": severity, "code": "processing", "diagnostics": text}],
+    }
+
+
+def searchset(*resources: Json, following: str | None = None) -> Json:
+    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": r} for r in resources]}
+    if following is not None:
+        bundle["link"] = [{"relation": "next", "url": following}]
+    return bundle
+
+
+def patient(logical_id: str = "p1") -> Json:
+    return {"resourceType": "Patient", "id": logical_id, "name": [{"family": "Garbo"}]}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as received, with the parameters of its query or form."""
+
+    method: str
+    path: str
+    parameters: Sequence[tuple[str, str]]
+    headers: dict[str, str]
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.parameters if key == name]
+
+
+Behaviour = Callable[[Asked], Response | Awaitable[Response]]
+
+
+@dataclass
+class FhirServer:
+    """Answers with what `answer` says; remembers what it was asked, and how many requests were open at once."""
+
+    answer: Behaviour
+    port: int = 0
+    scheme: str = "http"
+    asked: list[Asked] = field(default_factory=list)
+    open_now: int = 0
+    most_open: int = 0
+    closing: bool = False
+
+    @property
+    def base(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/fhir"
+
+    def paths(self) -> list[str]:
+        return [each.path.removeprefix("/fhir/") for each in self.asked]
+
+    async def serve(self, request: Request) -> Response:
+        body = (await request.body()).decode()
+        parameters = [
+            *parse_qsl(request.url.query),
+            *(parse_qsl(body) if request.url.path.endswith("_search") else []),
+        ]
+        asked = Asked(request.method, request.url.path, parameters, dict(request.headers))
+        self.asked.append(asked)
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            given = self.answer(asked)
+            return given if isinstance(given, Response) else await self._unless_closing(given)
+        finally:
+            self.open_now -= 1
+
+    async def _unless_closing(self, given: Awaitable[Response]) -> Response:
+        waiting = asyncio.ensure_future(given)
+        while not waiting.done() and not self.closing:
+            await asyncio.wait([waiting], timeout=0.02)
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        return Response(status_code=500)
+
+
+def together(count: int, answer: Callable[[Asked], Response]) -> Behaviour:
+    """Answers nobody before `count` requests are open at the same time: asked one by one, none is ever answered."""
+    arrived = 0
+    all_here = asyncio.Event()
+
+    async def behave(asked: Asked) -> Response:
+        nonlocal arrived
+        arrived += 1
+        if arrived >= count:
+            all_here.set()
+        await all_here.wait()
+        return answer(asked)
+
+    return behave
+
+
+async def never(asked: Asked) -> Response:
+    """Answers nobody."""
+    await asyncio.Event().wait()
+    raise AssertionError("nothing ends this")
+
+
+@contextmanager
+def served(answer: Behaviour, certificate: tuple[Path, Path] | None = None) -> Iterator[FhirServer]:
+    """The server while the block runs, in its own thread; with a certificate (chain, key) over TLS."""
+    fhir_server = FhirServer(answer, scheme="https" if certificate else "http")
+    app = Starlette(routes=[Route("/{path:path}", fhir_server.serve, methods=["GET", "POST"])])
+    listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+    fhir_server.port = listening.getsockname()[1]
+    chain, key = certificate or (None, None)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        loop="asyncio",
+        http="h11",
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+        ssl_version=ssl.PROTOCOL_TLS_SERVER,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield fhir_server
+    finally:
+        fhir_server.closing = True
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+def closed_port() -> int:
+    """A port of this machine where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
