@@ -28,6 +28,7 @@ from service.store import case_rows, rows
 from service.store.audit import holds
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.members import SqlMembers
+from service.store.outbox import SqlOutbox
 from service.store.reviewers import SqlReviewers
 from service.store.tables import cases
 
@@ -61,6 +62,10 @@ class SqlStore:
     def reviewers(self) -> SqlReviewers:
         """Reviewers' accounts and sessions in the same database."""
         return SqlReviewers(self._read, self._write)
+
+    def outbox(self) -> SqlOutbox:
+        """Subscriptions and notifications in the same database."""
+        return SqlOutbox(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""

@@ -125,7 +125,10 @@ events = Table(
     Column("kind", String(32), nullable=False),
     _case(),
     Column("at", Instant, nullable=False),
+    # When the outbox made it the next event of those who asked for it.
+    Column("spread_at", Instant),
     Index(None, "case_id"),
+    Index(None, "spread_at", "position"),
 )
 
 attachments = Table(
