@@ -313,7 +313,7 @@ class Store(Protocol):
 
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None: ...
 
-    async def log_exchange(self, exchange: Exchange) -> None: ...
+    async def log_exchange(self, *exchanges: Exchange) -> None: ...
 
     async def first_use(self, issuer: str, token_id: str, context: str, expires: datetime) -> bool:
         """True when (issuer, token_id, context) is new; remembers it until it expires."""
@@ -336,11 +336,15 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling: a registered client, or the development caller of a demo."""
+    """Who is calling: a registered client, or the development caller of a demo.
+
+    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information.
+    """
 
     client: ClientId
     scopes: frozenset[str]
     npis: frozenset[str] = frozenset()
+    smart_launch_card: bool = False
 
 
 @dataclass(frozen=True, slots=True)

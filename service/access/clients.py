@@ -38,6 +38,7 @@ class _Entry(BaseModel):
     scopes: tuple[_Text, ...] = ()
     npis: tuple[_Npi, ...] = ()
     tolerate_rs256: StrictBool = False
+    smart_launch_card: StrictBool = False
     jwks: dict[str, Any] | None = None
     jwks_file: Path | None = None
     jwks_urls: tuple[_Address, ...] = ()
@@ -61,7 +62,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client and how it proves itself: `keys` pinned here, or served at one of `jwks_urls`."""
+    """A registered client and how it proves itself: `keys` pinned here, or served at one of `jwks_urls`.
+
+    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information.
+    """
 
     id: ClientId
     name: str
@@ -71,6 +75,7 @@ class Client:
     tolerates_rs256: bool
     keys: Keys
     jwks_urls: tuple[str, ...]
+    smart_launch_card: bool = False
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -79,7 +84,7 @@ class Client:
 
     def caller(self, scopes: frozenset[str] | None = None) -> Caller:
         """The client as the caller of one request, with all its scopes or those of its access token."""
-        return Caller(self.id, self.scopes if scopes is None else scopes, self.npis)
+        return Caller(self.id, self.scopes if scopes is None else scopes, self.npis, self.smart_launch_card)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ def _client(entry: _Entry, path: Path) -> Client:
         tolerates_rs256=entry.tolerate_rs256,
         keys=keys,
         jwks_urls=entry.jwks_urls,
+        smart_launch_card=entry.smart_launch_card,
     )
 
 

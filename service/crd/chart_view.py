@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from service.crd.hooks import HookCall
+from service.crd.prefetch import structural_faults
 from service.crd.reading import object_at, objects_at, text_at
 from service.errors import ServiceError
 from service.fhir.build import Json
+from service.fhir.parse import StructureCheck
 from service.policy.model import Pathway
 from service.ports import LoadedPolicy, Resource
 
@@ -52,15 +55,24 @@ class ChartView:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One patient's records as they came."""
+    """One patient's records as they came; none when there is nothing clinical among them."""
 
     records: tuple[Resource, ...]
     patient_id: str
 
-    @property
-    def tells_something(self) -> bool:
-        """Whether there is anything clinical in it: a form is not worth opening for a birth date."""
-        return any(record.get("resourceType") not in _ADMINISTRATIVE for record in self.records)
+
+def at_hand(call: HookCall, check: StructureCheck) -> tuple[Resource, ...]:
+    """The records that came with the call; none, and at no cost, when there is nothing clinical among them."""
+    sent: list[Json] = []
+    for value in call.prefetch.values():
+        if isinstance(value, dict):
+            bundled = value.get("resourceType") == "Bundle"
+            sent += [object_at(entry, "resource") for entry in objects_at(value, "entry")] if bundled else [value]
+    kinds = {text_at(resource, "resourceType") for resource in sent}
+    if kinds <= _ADMINISTRATIVE | {None}:
+        return ()
+    readable = [r for r in sent if text_at(r, "resourceType") and not structural_faults(check, r)]
+    return tuple(readable)
 
 
 async def view_chart(
@@ -68,7 +80,7 @@ async def view_chart(
 ) -> ChartView | None:
     """The view, or None: nothing clinical at hand, not enough time, or logic that failed. Never raises for these."""
     form = loaded.questionnaires.get(pathway.questionnaire)
-    if form is None or not chart.tells_something or seconds <= 0:
+    if form is None or not chart.records or seconds <= 0:
         return None
     try:
         async with asyncio.timeout(seconds):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.crd.answering import Payer
+from service.crd.chart_view import ReadChart
 from service.crd.discovery import SERVICES, discovery
 from service.crd.hooks import read_hook
-from service.crd.review_order import Payer, review_orders
+from service.crd.metrics import Measured, metric_data
+from service.crd.review_order import Reviewed, review_orders
 from service.errors import Fault, InvalidResource, NotFound, ServiceError
-from service.fhir.json import decode, encode
+from service.fhir.json import encode
 from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
 from service.policy.case import ClientId
@@ -24,12 +26,33 @@ from service.settings import Settings
 from service.wire import HookAccess, fhir_response, read_body, read_json
 
 _JSON: Final = "application/json"
-_Answering = Callable[[bytes, Caller], Awaitable[Response]]
+METRIC_DATA: Final = "crd-metric-data"
+"""The kind of exchange that holds a call's CRDMetricData as its response."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call of somebody we know: its body as received and as JSON (None on GET)."""
+
+    caller: Caller
+    body: bytes
+    received: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What goes back, and what was said about orders."""
+
+    response: Response
+    reviewed: Reviewed | None = None
+
+
+_Answering = Callable[[_Request], Awaitable[_Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class CrdDependencies:
-    """What the routes need from the world around them."""
+    """What the routes need from the world around them. Without `read_chart` no card tells of the chart."""
 
     settings: Settings
     registry: PolicyRegistry
@@ -39,6 +62,7 @@ class CrdDependencies:
     access: HookAccess
     check: StructureCheck
     members: MemberDirectory | None = None
+    read_chart: ReadChart | None = None
 
 
 def build(dependencies: CrdDependencies) -> APIRouter:
@@ -47,86 +71,97 @@ def build(dependencies: CrdDependencies) -> APIRouter:
 
     @router.get("/cds-services")
     async def discover(request: Request) -> Response:
-        async def answer(_body: bytes, _caller: Caller) -> Response:
-            return _json(discovery())
+        async def answer(_call: _Request) -> _Answer:
+            return _Answer(_json(discovery()))
 
         return await _kept(dependencies, request, "cds-services", answer)
 
     @router.post("/cds-services/{service_id}")
     async def call_service(request: Request, service_id: str) -> Response:
-        async def answer(body: bytes, caller: Caller) -> Response:
-            hook = read_hook(
-                read_json(body, dependencies.settings),
-                hook=_hook_of(service_id),
-                default_version=dependencies.settings.crd_default_version,
-            )
-            return _json(await review_orders(hook, caller.client, _payer(dependencies)))
+        async def answer(call: _Request) -> _Answer:
+            version = dependencies.settings.crd_default_version
+            hook = read_hook(call.received, hook=_hook_of(service_id), default_version=version)
+            reviewed = await review_orders(hook, call.caller, _payer(dependencies), dependencies.read_chart)
+            return _Answer(_json(reviewed.response), reviewed)
 
-        return await _kept(dependencies, request, "cds-services/{id}", answer)
+        hook_name = SERVICES.get(service_id)
+        return await _kept(dependencies, request, "cds-services/{id}", answer, hook_name)
 
     @router.post("/cds-services/{service_id}/feedback")
     async def take_feedback(request: Request, service_id: str) -> Response:
-        async def answer(body: bytes, caller: Caller) -> Response:
+        async def answer(call: _Request) -> _Answer:
             _hook_of(service_id)
-            _require_feedback(read_json(body, dependencies.settings))
+            _require_feedback(call.received)
             now = dependencies.clock.now()
-            await dependencies.store.save_feedback(caller.client, service_id, body, now)
-            return Response(status_code=200)
+            await dependencies.store.save_feedback(call.caller.client, service_id, call.body, now)
+            return _Answer(Response(status_code=200))
 
         return await _kept(dependencies, request, "cds-services/{id}/feedback", answer)
 
     return router
 
 
-async def _kept(dependencies: CrdDependencies, request: Request, kind: str, answer: _Answering) -> Response:
-    """Answer, and keep call and answer for disputes (CRD 2.2.1 found-37).
+async def _kept(
+    dependencies: CrdDependencies, request: Request, kind: str, answer: _Answering, hook: str | None = None
+) -> Response:
+    """Answer, and keep call and answer for disputes (CRD 2.2.1 found-37), with CRDMetricData for calls of a hook.
 
     Calls of nobody we know are not kept: they are no hook invocations, and would let strangers fill the store.
     """
     requested_at = dependencies.clock.now()
     client: ClientId | None = None
     body = b""
+    received: object = None
+    issues: tuple[str, ...] = ()
     try:
         if request.method == "POST":
             body = await read_body(request, dependencies.settings)
         caller = await dependencies.access(request, body)
         client = caller.client
-        response = await answer(body, caller)
+        received = read_json(body, dependencies.settings) if request.method == "POST" else None
+        answered = await answer(_Request(caller, body, received))
     except ServiceError as error:
-        status = answer_for(error).status
+        status, outcome = answer_for(error).status, operation_outcome(error)
+        issues = tuple(str(issue["code"]) for issue in outcome["issue"])
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        response = fhir_response(operation_outcome(error), status, headers)
+        answered = _Answer(fhir_response(outcome, status, headers))
     if client is not None:
-        await dependencies.store.log_exchange(
-            _exchange(dependencies, client, kind, (requested_at, body, response)),
+        call = Exchange(
+            id=dependencies.ids.new(),
+            kind=kind,
+            client=client,
+            requested_at=requested_at,
+            answered_at=dependencies.clock.now(),
+            status=answered.response.status_code,
+            request=_without_token(body, received),
+            response=bytes(answered.response.body),
         )
-    return response
+        measured = _measured(call, hook, (received, issues, answered.reviewed), dependencies) if hook else ()
+        await dependencies.store.log_exchange(call, *measured)
+    return answered.response
 
 
-def _exchange(
-    dependencies: CrdDependencies, client: ClientId, kind: str, call: tuple[datetime, bytes, Response]
-) -> Exchange:
-    requested_at, body, response = call
-    return Exchange(
-        id=dependencies.ids.new(),
-        kind=kind,
-        client=client,
-        requested_at=requested_at,
-        answered_at=dependencies.clock.now(),
-        status=response.status_code,
-        request=_without_token(body, dependencies.settings),
-        response=bytes(response.body),
+def _measured(
+    call: Exchange,
+    hook: str,
+    found: tuple[object, tuple[str, ...], Reviewed | None],
+    dependencies: CrdDependencies,
+) -> tuple[Exchange]:
+    """CRDMetricData is kept as a row beside its call: it has the same times and life, and needs no table."""
+    received, issues, reviewed = found
+    measured = Measured(
+        hook, call.client, received, call.requested_at, call.answered_at, call.status, issues, reviewed
     )
+    document = encode(metric_data(measured, dependencies.settings))
+    return (replace(call, id=dependencies.ids.new(), kind=METRIC_DATA, request=b"", response=document),)
 
 
-def _without_token(body: bytes, settings: Settings) -> bytes:
+def _without_token(body: bytes, received: object) -> bytes:
     """The body as received, unless it carries the client's access token: that is never kept (crd.md 1.4).
 
     A body that is not JSON cannot be searched for one, and is not kept.
     """
-    try:
-        received = decode(body, max_bytes=settings.max_body_bytes, max_depth=settings.max_depth)
-    except ServiceError:
+    if received is None:
         return b""
     if not isinstance(received, dict) or "fhirAuthorization" not in received:
         return body
@@ -141,6 +176,7 @@ def _payer(dependencies: CrdDependencies) -> Payer:
         clock=dependencies.clock,
         ids=dependencies.ids,
         check=dependencies.check,
+        members=dependencies.members,
     )
 
 

@@ -254,9 +254,7 @@ def _without_membership(
     return _not_covered(situation, assertion_id, settings, Reason(texts[reason], ReasonCode(reason.value)))
 
 
-def _not_covered(
-    situation: Situation, assertion_id: str, settings: Settings, reason: Reason
-) -> CoverageInformation:
+def _not_covered(situation: Situation, assertion_id: str, settings: Settings, reason: Reason) -> CoverageInformation:
     assertion = _assertion(situation, assertion_id, settings)
     return CoverageInformation(assertion, Covered.NOT_COVERED, reasons=(reason,), contact=_contact(settings))
 

@@ -169,8 +169,8 @@ class MemoryStore:
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
         self.feedback.append((client, service, feedback, at))
 
-    async def log_exchange(self, exchange: Exchange) -> None:
-        self.exchanges.append(exchange)
+    async def log_exchange(self, *exchanges: Exchange) -> None:
+        self.exchanges += exchanges
 
     async def first_use(self, issuer: str, token_id: str, context: str, expires: datetime) -> bool:
         now = self._clock.now()

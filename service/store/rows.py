@@ -97,19 +97,20 @@ def save_feedback(connection: Connection, row: Mapping[str, Any]) -> None:
     connection.execute(insert(feedback).values(**row))
 
 
-def save_exchange(connection: Connection, exchange: Exchange) -> None:
-    connection.execute(
-        insert(exchanges).values(
-            id=exchange.id,
-            kind=exchange.kind,
-            client=exchange.client,
-            requested_at=exchange.requested_at,
-            answered_at=exchange.answered_at,
-            status=exchange.status,
-            request=exchange.request,
-            response=exchange.response,
+def save_exchanges(connection: Connection, kept: Sequence[Exchange]) -> None:
+    for exchange in kept:
+        connection.execute(
+            insert(exchanges).values(
+                id=exchange.id,
+                kind=exchange.kind,
+                client=exchange.client,
+                requested_at=exchange.requested_at,
+                answered_at=exchange.answered_at,
+                status=exchange.status,
+                request=exchange.request,
+                response=exchange.response,
+            )
         )
-    )
 
 
 def use_key(issuer: str, token_id: str, context: str) -> str:

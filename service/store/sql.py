@@ -139,8 +139,8 @@ class SqlStore:
         row = {"client": client, "service": service, "feedback": feedback, "at": at}
         await self._write(lambda connection: rows.save_feedback(connection, row))
 
-    async def log_exchange(self, exchange: Exchange) -> None:
-        await self._write(lambda connection: rows.save_exchange(connection, exchange))
+    async def log_exchange(self, *exchanges: Exchange) -> None:
+        await self._write(lambda connection: rows.save_exchanges(connection, exchanges))
 
     async def first_use(self, issuer: str, token_id: str, context: str, expires: datetime) -> bool:
         key = rows.use_key(issuer, token_id, context)

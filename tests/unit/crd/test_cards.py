@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.crd.configuration import read_configuration
+from service.crd.routes import METRIC_DATA
 from service.policy.case import Authorization, MemberId
 from service.policy.dates import DatePeriod
 from service.settings import Settings
@@ -224,20 +225,21 @@ async def test_every_call_is_kept_with_its_answer(endpoint: Endpoint) -> None:
     refused = await endpoint.http.post("/cds-services/order-sign-crd", json={})
     lost = await endpoint.http.post("/cds-services/none", json={})
     await endpoint.http.post("/cds-services/order-sign-crd/feedback", json={"feedback": []})
-    kept = endpoint.store.exchanges
+    assert len({exchange.id for exchange in endpoint.store.exchanges}) == 7
+    kept = [exchange for exchange in endpoint.store.exchanges if exchange.kind != METRIC_DATA]
     assert [exchange.status for exchange in kept] == [200, 200, 400, 404, 200]
     assert kept[1].request == body
     assert [exchange.response for exchange in kept[1:4]] == [answered.content, refused.content, lost.content]
     assert {(exchange.client, exchange.requested_at) for exchange in kept} == {("ehr-1", NOW)}
-    assert len({exchange.id for exchange in kept}) == 5
 
 
 async def test_access_tokens_are_not_kept(endpoint: Endpoint) -> None:
     token = {"access_token": "s3cr3t-token", "token_type": "Bearer"}
     await endpoint.call(request(fhirAuthorization=token, fhirServer="https://ehr.example.org/fhir"))
     await endpoint.http.post("/cds-services/order-sign-crd", content=b'{"access_token": "s3cr3t-token"')
-    first, second = endpoint.store.exchanges
-    assert b"s3cr3t-token" not in first.request + second.request
+    first, measured, second, failed = endpoint.store.exchanges
+    for kept in (first, measured, second, failed):
+        assert b"s3cr3t-token" not in kept.request + kept.response
     assert json.loads(first.request) == request(fhirServer="https://ehr.example.org/fhir")
 
 
