@@ -11,14 +11,14 @@ import typer
 
 from service.app.parts import database_url, policy_roots, structure_check
 from service.catalog.registry import load_registry
-from service.errors import InvalidPolicy
+from service.errors import InvalidPolicy, StoreFailed
 from service.members.importing import BadLine, Watch, digest_of, import_file
 from service.members.lines import LineReader
 from service.members.plans import load_benefits
 from service.policy.enrollment import Checkpoint, Counts
 from service.settings import Settings
 from service.store.members import SqlMembers
-from service.store.sql import StoreFailed, open_store
+from service.store.sql import open_store
 
 T = TypeVar("T")
 
@@ -102,8 +102,8 @@ def _with_directory(settings: Settings, data: Path, work: Callable[[SqlMembers],
         return asyncio.run(run())
     except InvalidPolicy as error:
         raise _stop(error.text) from None
-    except StoreFailed as error:
-        raise _stop(f"{error}. Nothing that was saved before is lost; start it again.") from None
+    except StoreFailed:
+        raise _stop("The database could not do it. What was saved before is kept: start it again.") from None
 
 
 def _tell(line: BadLine) -> None:

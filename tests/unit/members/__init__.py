@@ -1,0 +1,1 @@
+"""The member directory: what is loaded, and what is answered by it."""
