@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.access.assemble import Access, open_access
 from service.app import answers, capability, home, operations
+from service.app.chart_reader import ChartReader
 from service.app.parts import Rules, build_rules, database_url
 from service.crd import routes as crd
 from service.demo import routes as demo
@@ -117,6 +118,7 @@ class _Parts:
             access=self.access.hooks,
             check=self.rules.check,
             members=self.members,
+            read_chart=ChartReader(self.rules.engine, self.clock),
         )
 
     def dtr(self) -> dtr.DtrDependencies:
@@ -130,6 +132,7 @@ class _Parts:
             check=self.rules.check,
             evaluator=self.rules.engine,
             prepare=prepare,
+            form_errors=self.store.form_errors(),
         )
 
     def pas(self) -> PasDependencies:
