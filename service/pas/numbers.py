@@ -22,6 +22,11 @@ def reference_number(case_id: CaseId, sequence: int) -> str:
     return "RF" + _text(f"{case_id}/line/{sequence}")
 
 
+def control_number(case_id: CaseId, sequence: int, asked: int) -> str:
+    """The number of one thing asked for on a line; `asked` is how many things the case was asked for before."""
+    return "AC" + _text(f"{case_id}/line/{sequence}/asked/{asked}")
+
+
 def _text(seed: str) -> str:
     """Fifty bits of a hash of the case's random id."""
     value = int.from_bytes(hashlib.sha256(seed.encode()).digest())
