@@ -1,0 +1,62 @@
+"""The SMART launch, for clients that do not start DTR from coverage-information."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from starlette.requests import Request
+
+from service.ports import Caller
+from service.settings import Settings
+from tests.unit.crd.conftest import Endpoint
+from tests.unit.crd.world import CLIENT, INITIAL_FORM, medication_request, request, said, service_request
+
+Opened = Callable[..., Endpoint]
+
+
+async def launching(_request: Request, _body: bytes) -> Caller:
+    return Caller(CLIENT, frozenset(), smart_launch_card=True)
+
+
+@pytest.fixture
+def launcher(opened: Opened) -> Endpoint:
+    settings = Settings(trust_presented_coverage=True, public_url="https://pa.example.org")
+    return opened(access=launching, settings=settings)
+
+
+async def test_clients_that_launch_get_a_card_for_each_order(launcher: Endpoint) -> None:
+    response = await launcher.call(request(medication_request(), service_request()))
+    _, first, second, _ = response["cards"]
+    for index, card in enumerate((first, second)):
+        (link,) = card["links"]
+        assert (link["type"], link["url"]) == ("smart", "https://pa.example.org/dtr/launch")
+        told = said(response, index)
+        resource = response["systemActions"][index]["resource"]
+        assert json.loads(link["appContext"]) == {
+            "orderRef": f"{resource['resourceType']}/{resource['id']}",
+            "coverageRef": "Coverage/cov1",
+            "coverageAssertionId": told["coverage-assertion-id"][0],
+            "questionnaire": [f"{INITIAL_FORM}|1.0.0"],
+        }
+        assert "suggestions" not in card
+
+
+async def test_nobody_else_gets_one(endpoint: Endpoint) -> None:
+    cards = (await endpoint.call(request()))["cards"]
+    assert {link["type"] for card in cards for link in card.get("links", [])} == {"absolute"}
+
+
+async def test_there_is_nothing_to_launch_without_a_form(launcher: Endpoint) -> None:
+    aspirin = medication_request(medicationCodeableConcept={"text": "Aspirin"})
+    for body in (request(hook="order-select"), request(aspirin)):
+        cards = (await launcher.call(body))["cards"]
+        assert "smart" not in {link["type"] for card in cards for link in card.get("links", [])}
+
+
+async def test_it_can_be_switched_off_with_the_next_steps(launcher: Endpoint) -> None:
+    body = request()
+    body["extension"] = {"davinci-crd.configuration": {"claim": False}}
+    (card,) = (await launcher.call(body))["cards"]
+    assert card["links"][0]["type"] == "absolute"
