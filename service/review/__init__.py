@@ -1,0 +1,1 @@
+"""The payer's reviewers: accounts, sessions, worklist, case page, decisions, report."""
