@@ -25,6 +25,12 @@ def test_a_client_is_read(tmp_path: Path) -> None:
     assert client.npis == {"1234567893"}
 
 
+def test_a_smart_card_is_for_those_who_want_one(tmp_path: Path) -> None:
+    assert not load_clients(client_file(tmp_path)).by_id["ehr-1"].caller().smart_launch_card
+    wanting = load_clients(client_file(tmp_path, "smart_launch_card = true")).by_id["ehr-1"]
+    assert wanting.caller().smart_launch_card
+
+
 def test_keys_may_stand_in_the_file(tmp_path: Path) -> None:
     key = public(ec_key())["keys"][0]
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in key.items())
