@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     versioned_canonicals: bool = Field(
         default=True, description="False strips |version from canonicals for clients that compare them literally"
     )
+    literal_canonical_clients: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Client ids, separated by spaces, that get canonicals without |version all the same"
+    )
+    adaptive_forms: bool = Field(
+        default=False, description="Answer orders with adaptive forms ($next-question) instead of standard ones"
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Browser origins that may call CDS Hooks and DTR, separated by spaces"
     )
@@ -71,7 +77,7 @@ class Settings(BaseSettings):
     def _folders(cls, value: object) -> object:
         return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
-    @field_validator("cors_origins", "ehr_hosts", mode="before")
+    @field_validator("cors_origins", "ehr_hosts", "literal_canonical_clients", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value

@@ -18,6 +18,7 @@ from service.fhir.canonical import (
     SDC_INITIAL_EXPRESSION,
     split_canonical,
 )
+from service.form.adaptive import SUFFIX
 
 _QUALIFIED: Final = re.compile(r'"?([^".]+)"?\."([^"]+)"')
 _NEEDED: Final = ("url", "version", "title", "status", "subjectType", "effectivePeriod", "text")
@@ -48,6 +49,8 @@ def _identity(file: str, form: Mapping[str, Any]) -> Iterator[PolicyFault]:
     for element in ("id", "url"):
         if str(form.get(element, "")).rpartition("/")[2] != stem:
             yield PolicyFault(file, element, f"must end in the file's name, {stem}")
+    if stem.endswith(SUFFIX):
+        yield PolicyFault(file, "url", f"{SUFFIX} at the end is kept for the adaptive form that every form has")
     extensions = [extension.get("url") for extension in form.get("extension") or ()]
     if form.get("version") and ARTIFACT_VERSION_ALGORITHM not in extensions:
         yield PolicyFault(file, "extension", "a version needs artifact-versionAlgorithm (SDC 4.0 sdc-2)")

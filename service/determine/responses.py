@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.determine.request import PriorAuthRequest, RequestLine
 from service.fhir.canonical import split_canonical
+from service.form.adaptive import answered_form
 from service.form.answers import Reading, merge, read_answers
 from service.form.questionnaire import Form, read_form
 from service.form.validate import ERROR, validate
@@ -83,7 +84,7 @@ def _pathway(response: Resource, request: PriorAuthRequest, loaded: LoadedPolicy
     subject = (response.get("subject") or {}).get("reference")
     if subject not in request.patient_references:
         return "A questionnaire response was not counted: its subject is not the request's patient."
-    url, version = split_canonical(str(response.get("questionnaire", "")))
+    url, version = split_canonical(answered_form(response) or "")
     pathway = loaded.policy.pathway_of_form(url)
     if pathway is None or version not in {None, pathway.questionnaire_version}:
         return "A questionnaire response was not counted: it answers no form in force on the service date."

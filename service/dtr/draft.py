@@ -28,32 +28,38 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A response in the making: `questionnaire` is the canonical as given out, `authored` an aware time."""
+    """A response in the making: `questionnaire` is the canonical as given out, `authored` an aware time.
+
+    `contained` is an adaptive form as asked so far; the response then refers to that.
+    """
 
     id: str
     questionnaire: str
     about: About
     items: tuple[Json, ...]
     authored: datetime
+    contained: Json | None = None
 
 
 def draft_response(draft: Draft, shape: Shape) -> Json:
     """The QuestionnaireResponse in progress (dtr-questionnaireresponse of the version; never basedOn or partOf)."""
     code, display = _INTENDED_USE
+    held = draft.contained
     return {
         "resourceType": "QuestionnaireResponse",
         "id": draft.id,
-        "meta": {"profile": [DTR_QUESTIONNAIRE_RESPONSE]},
+        "meta": {"profile": [shape.adaptive_response_profile if held else DTR_QUESTIONNAIRE_RESPONSE]},
+        **({"contained": [held]} if held else {}),
         "extension": [
             *(extension(shape.coverage_extension, valueReference=dict(c)) for c in draft.about.coverages),
             *(extension(DTR_CONTEXT, valueReference=order) for order in _orders(draft.about, shape)),
             extension(DTR_INTENDED_USE, valueCodeableConcept=code_concept(shape.intended_use_system, code, display)),
         ],
-        "questionnaire": draft.questionnaire,
+        "questionnaire": f"#{held['id']}" if held else draft.questionnaire,
         "status": "in-progress",
         "subject": dict(draft.about.subject),
         "authored": draft.authored.isoformat(timespec="seconds"),
-        "item": list(draft.items),
+        **({"item": list(draft.items)} if draft.items else {}),
     }
 
 

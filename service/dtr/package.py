@@ -17,7 +17,7 @@ from service.dtr.shelf import Content
 from service.dtr.versions import Shape
 from service.errors import MissingElement
 from service.fhir.build import Json, bundle, entry, parameter, parameters
-from service.fhir.canonical import DTR_PACKAGE_BUNDLE, DTR_PACKAGE_OUTPUT, versioned
+from service.fhir.canonical import DTR_PACKAGE_BUNDLE, DTR_PACKAGE_OUTPUT
 from service.fhir.outcome import issue, outcome
 from service.policy.dates import PartialDate
 from service.ports import Caller, Clock, Ids, Resource
@@ -70,10 +70,11 @@ class Packager:
         )
         draft = Draft(
             id=self.ids.new(),
-            questionnaire=self._canonical(content),
+            questionnaire=self.sources.shelf.canonical(content),
             about=About(patient, _coverages(request), chosen.orders),
             items=populated.items,
             authored=now,
+            contained=_so_far(content),
         )
         response = draft_response(draft, self.shape)
         entries = [
@@ -85,13 +86,16 @@ class Packager:
         package = bundle("collection", entries, meta={"profile": [DTR_PACKAGE_BUNDLE]}, timestamp=stamp)
         return package, _remarks(content, populated)
 
-    def _canonical(self, content: Content) -> str:
-        kept = self.sources.settings.versioned_canonicals
-        return versioned(content.url, content.version if kept else None)
-
     def _entry(self, resource: Json) -> Json:
         base = self.sources.settings.base_url + self.shape.base_path
         return entry(f"{base}/{resource['resourceType']}/{resource['id']}", resource)
+
+
+def _so_far(content: Content) -> Json | None:
+    adaptive = content.adaptive
+    if adaptive is None:
+        return None
+    return adaptive.so_far(adaptive.prefillable(), content.questionnaire["id"])
 
 
 def _for_one_patient(request: PackageRequest) -> tuple[PackageRequest, Mapping[str, Any], tuple[Json, ...]]:
@@ -175,6 +179,10 @@ def _remarks(content: Content, populated: Populated) -> tuple[Json, ...]:
     remarks = [
         issue("warning", "not-found", f"The form depends on {canonical}, which is not available here.")
         for canonical in content.absent
+    ]
+    remarks += [
+        issue("information", "too-costly", f"{canonical} is large and was left out: expand it with ValueSet/$expand.")
+        for canonical in content.large
     ]
     remarks += [issue("warning", "processing", problem) for problem in populated.problems]
     if populated.dropped:

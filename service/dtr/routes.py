@@ -1,14 +1,18 @@
-"""HTTP of DTR: the package operation, and the look-ups of what our answers refer to."""
+"""HTTP of DTR: its operations, and the look-ups of what our answers refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.dtr.expand import expand, expand_request, find, from_parameters
+from service.dtr.log_errors import FormErrors, error_report
+from service.dtr.next_question import next_questions, received_response
 from service.dtr.package import Packager
 from service.dtr.populate import ChartLogic, Prepare
 from service.dtr.request import package_request
@@ -19,9 +23,11 @@ from service.errors import NotFound
 from service.fhir.build import bundle, entry
 from service.fhir.canonical import split_canonical
 from service.fhir.parse import StructureCheck
-from service.ports import Clock, Evaluator, Ids, PolicyRegistry, Store
+from service.ports import Caller, Clock, Evaluator, Ids, PolicyRegistry, Resource, Store
 from service.settings import Settings
 from service.wire import FhirAccess, fhir_response, read_body, read_json
+
+_log = logging.getLogger(__name__)
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -39,44 +45,109 @@ class DtrDependencies:
     check: StructureCheck
     evaluator: Evaluator
     prepare: Prepare
+    form_errors: FormErrors
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelves:
+    """What is given out: with versions in canonicals or without, as the settings say for the client."""
+
+    settings: Settings
+    by_versioned: Mapping[bool, Shelf]
+
+    def of(self, caller: Caller) -> Shelf:
+        literal = caller.client in self.settings.literal_canonical_clients
+        return self.by_versioned[self.settings.versioned_canonicals and not literal]
 
 
 def build(dependencies: DtrDependencies, version: Version) -> APIRouter:
     """The routes of one version, relative to its FHIR base. Packages' contents are assembled here, once."""
     shape = SHAPES[version]
     settings = dependencies.settings
-    shelf = stock(dependencies.registry, shape, versioned_canonicals=settings.versioned_canonicals)
-    packager = Packager(
-        shape=shape,
-        sources=Sources(dependencies.registry, dependencies.store, settings, shelf),
-        logic=ChartLogic(dependencies.evaluator, dependencies.prepare),
-        clock=dependencies.clock,
-        ids=dependencies.ids,
+    base = settings.base_url + shape.base_path
+    shelves = _Shelves(
+        settings,
+        {
+            kept: stock(dependencies.registry, shape, versioned_canonicals=kept, service=base)
+            for kept in (True, False)
+        },
     )
     router = APIRouter()
-    router.add_api_route("/Questionnaire/$questionnaire-package", _package(dependencies, packager), methods=["POST"])
+    form = "/Questionnaire/$"
+    router.add_api_route(f"{form}questionnaire-package", _package(dependencies, shelves, shape), methods=["POST"])
+    router.add_api_route(f"{form}next-question", _next_question(dependencies, shelves), methods=["POST"])
+    router.add_api_route(f"{form}log-questionnaire-errors", _log_errors(dependencies, shelves), methods=["POST"])
+    expand_ = _expand(dependencies, shelves)
+    for path in ("/ValueSet/$expand", "/ValueSet/{logical_id}/$expand"):
+        router.add_api_route(path, expand_, methods=["GET", "POST"])
     for kind in KINDS:
-        router.add_api_route(f"/{kind}", _search(dependencies, shelf, shape, kind), methods=["GET"])
-        router.add_api_route(f"/{kind}/{{logical_id}}", _read(dependencies, shelf, kind), methods=["GET"])
+        router.add_api_route(f"/{kind}", _search(dependencies, shelves, shape, kind), methods=["GET"])
+        router.add_api_route(f"/{kind}/{{logical_id}}", _read(dependencies, shelves, kind), methods=["GET"])
     return router
 
 
-def _package(dependencies: DtrDependencies, packager: Packager) -> _Endpoint:
+def _package(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape) -> _Endpoint:
     async def questionnaire_package(request: Request) -> Response:
         caller = await dependencies.access(request, "system/Questionnaire.rs")
-        body = read_json(await read_body(request, dependencies.settings), dependencies.settings)
-        parameters = dependencies.check.require(body, expected=frozenset({"Parameters"}))
+        parameters = await _received(request, dependencies, "Parameters")
+        packager = Packager(
+            shape=shape,
+            sources=Sources(dependencies.registry, dependencies.store, dependencies.settings, shelves.of(caller)),
+            logic=ChartLogic(dependencies.evaluator, dependencies.prepare),
+            clock=dependencies.clock,
+            ids=dependencies.ids,
+        )
         return fhir_response(await packager.answer(package_request(parameters), caller))
 
     return questionnaire_package
 
 
-def _search(dependencies: DtrDependencies, shelf: Shelf, shape: Shape, kind: str) -> _Endpoint:
+def _next_question(dependencies: DtrDependencies, shelves: _Shelves) -> _Endpoint:
+    async def next_question(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/Questionnaire.rs")
+        body = await _received(request, dependencies, "Parameters", "QuestionnaireResponse")
+        return fhir_response(next_questions(received_response(body), shelves.of(caller)))
+
+    return next_question
+
+
+def _log_errors(dependencies: DtrDependencies, shelves: _Shelves) -> _Endpoint:
+    async def log_questionnaire_errors(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/Questionnaire.rs")
+        report = error_report(await _received(request, dependencies, "Parameters"), shelves.of(caller))
+        kept = await dependencies.form_errors.save_form_error(caller.client, report, dependencies.clock.now())
+        _log.info("form errors reported", extra={"client": caller.client, "kept": kept})
+        return Response(status_code=204)
+
+    return log_questionnaire_errors
+
+
+def _expand(dependencies: DtrDependencies, shelves: _Shelves) -> _Endpoint:
+    async def expand_value_set(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/ValueSet.rs")
+        given = dict(request.query_params)
+        if request.method == "POST":
+            given |= from_parameters(await _received(request, dependencies, "Parameters"))
+        asked = expand_request(given)
+        found = find(asked, shelves.of(caller), request.path_params.get("logical_id"))
+        now = dependencies.clock.now()
+        return fhir_response(expand(found, asked, identifier=dependencies.ids.new(), now=now))
+
+    return expand_value_set
+
+
+async def _received(request: Request, dependencies: DtrDependencies, *types: str) -> Resource:
+    """The body, checked; one of these types."""
+    body = read_json(await read_body(request, dependencies.settings), dependencies.settings)
+    return dependencies.check.require(body, expected=frozenset(types))
+
+
+def _search(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape, kind: str) -> _Endpoint:
     async def search(request: Request) -> Response:
-        await dependencies.access(request, f"system/{kind}.rs")
+        caller = await dependencies.access(request, f"system/{kind}.rs")
         asked = request.query_params.get("url")
         url, of_canonical = split_canonical(asked) if asked else (None, None)
-        found = shelf.search(kind, url, request.query_params.get("version") or of_canonical)
+        found = shelves.of(caller).search(kind, url, request.query_params.get("version") or of_canonical)
         base = dependencies.settings.base_url + shape.base_path
         entries = [entry(f"{base}/{kind}/{r['id']}", r, search={"mode": "match"}) for r in found]
         return fhir_response(bundle("searchset", entries, total=len(entries)))
@@ -84,10 +155,10 @@ def _search(dependencies: DtrDependencies, shelf: Shelf, shape: Shape, kind: str
     return search
 
 
-def _read(dependencies: DtrDependencies, shelf: Shelf, kind: str) -> _Endpoint:
+def _read(dependencies: DtrDependencies, shelves: _Shelves, kind: str) -> _Endpoint:
     async def read(request: Request) -> Response:
-        await dependencies.access(request, f"system/{kind}.rs")
-        found = shelf.by_id(kind, request.path_params["logical_id"])
+        caller = await dependencies.access(request, f"system/{kind}.rs")
+        found = shelves.of(caller).by_id(kind, request.path_params["logical_id"])
         if found is None:
             raise NotFound(f"There is no {kind} with that id here. Search by url instead.")
         return fhir_response(found)

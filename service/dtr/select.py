@@ -16,6 +16,7 @@ from service.errors import InvalidPolicy, NotFound
 from service.fhir.build import Json
 from service.fhir.canonical import split_canonical, versioned
 from service.fhir.outcome import issue
+from service.form.adaptive import adaptive_url
 from service.policy.case import MemberId
 from service.policy.model import INITIAL, RENEWAL, Policy
 from service.ports import Assertion, Caller, PolicyRegistry, Store
@@ -158,7 +159,14 @@ async def _for_policy(policy: Policy, start: date, request: PackageRequest, sour
     content = sources.shelf.content(canonical)
     if content is None:
         raise InvalidPolicy(f"Policy {policy.ref.id} names a form that is not loaded.")
-    return content
+    return _preferred(content, sources)
+
+
+def _preferred(content: Content, sources: Sources) -> Content:
+    """The form as the payer wants it answered: its adaptive twin by the setting."""
+    if not sources.settings.adaptive_forms:
+        return content
+    return sources.shelf.content(versioned(adaptive_url(content.url), content.version)) or content
 
 
 async def _on_file(policy: Policy, start: date, request: PackageRequest, sources: Sources) -> bool:

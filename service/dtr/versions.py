@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from service.fhir.canonical import CRD_COVERAGE_CODES, CRD_TEMP, DTR_CONTEXT, DTR_COVERAGE
+from service.fhir.canonical import (
+    CRD_COVERAGE_CODES,
+    CRD_TEMP,
+    DTR_ADAPTIVE_QUESTIONNAIRE_RESPONSE,
+    DTR_CONTEXT,
+    DTR_COVERAGE,
+    DTR_QUESTIONNAIRE_RESPONSE,
+)
 
 Version = Literal["2.0.1", "2.2.0"]
 Filler = Literal["server", "client"]
@@ -19,7 +26,10 @@ class Shape:
     `package_parameter` and `outcome_parameter` are the fixed names of the output profile (2.0.1's
     OperationDefinition has others). `bare_bundle`: one package without remarks is answered as the Bundle itself.
     `origins` are the codes of information-origin for answers that nobody typed. `elm_expressions`: each CQL
-    expression carries its ELM (2.2.0 spec-96; 2.0.1 defines no extension for it).
+    expression carries its ELM (2.2.0 spec-96; 2.0.1 defines no extension for it). `anonymous_adaptive`: a contained
+    adaptive Questionnaire has neither url nor version, and the package's may hold items (SDC's adaptive profile;
+    2.2.0 has its own). `enable_when_in_adaptive`: its items may carry enableWhen. Value sets of `large_value_set`
+    codes or more are left out of packages (2.2.0 oper-15, spec-163).
     """
 
     version: Version
@@ -32,6 +42,10 @@ class Shape:
     origins: Mapping[Filler, str]
     elm_expressions: bool
     context_minimum: int
+    anonymous_adaptive: bool
+    enable_when_in_adaptive: bool
+    large_value_set: int | None
+    adaptive_response_profile: str
 
 
 SHAPES: Final[Mapping[Version, Shape]] = {
@@ -46,6 +60,10 @@ SHAPES: Final[Mapping[Version, Shape]] = {
         origins={"server": "auto", "client": "auto"},
         elm_expressions=False,
         context_minimum=2,
+        anonymous_adaptive=True,
+        enable_when_in_adaptive=False,
+        large_value_set=None,
+        adaptive_response_profile=DTR_QUESTIONNAIRE_RESPONSE,
     ),
     "2.2.0": Shape(
         version="2.2.0",
@@ -58,5 +76,9 @@ SHAPES: Final[Mapping[Version, Shape]] = {
         origins={"server": "auto-server", "client": "auto-client"},
         elm_expressions=True,
         context_minimum=0,
+        anonymous_adaptive=False,
+        enable_when_in_adaptive=True,
+        large_value_set=40,
+        adaptive_response_profile=DTR_ADAPTIVE_QUESTIONNAIRE_RESPONSE,
     ),
 }

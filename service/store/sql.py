@@ -27,6 +27,7 @@ from service.ports import (
 from service.store import case_rows, rows
 from service.store.audit import holds
 from service.store.connect import WRITES, migrate, open_engine
+from service.store.form_errors import SqlFormErrors
 from service.store.members import SqlMembers
 from service.store.outbox import SqlOutbox
 from service.store.reviewers import SqlReviewers
@@ -66,6 +67,10 @@ class SqlStore:
     def outbox(self) -> SqlOutbox:
         """Subscriptions and notifications in the same database."""
         return SqlOutbox(self._read, self._write)
+
+    def form_errors(self) -> SqlFormErrors:
+        """What clients reported about our forms, in the same database."""
+        return SqlFormErrors(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""

@@ -26,6 +26,7 @@ from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
 from service.ports import Assertion, Caller, Evaluation, Evaluator, PolicyRegistry
 from service.settings import Settings
+from service.store.form_errors import MemoryFormErrors
 from service.store.memory import MemoryStore
 from service.wire import fhir_response
 from tests.doubles import CountingIds, FrozenClock
@@ -157,6 +158,7 @@ class Service:
     access: Access = field(default_factory=Access)
     ends: Mapping[str, date] = field(default_factory=dict)
     assertions: tuple[Assertion, ...] = ()
+    form_errors: MemoryFormErrors = field(default_factory=MemoryFormErrors)
 
     async def call(self, version: Version, method: str, path: str, **more: Any) -> httpx.Response:
         store = StoreDouble(self.ends)
@@ -171,6 +173,7 @@ class Service:
             check=self.check,
             evaluator=self.evaluator,
             prepare=prepare,
+            form_errors=self.form_errors,
         )
         app = FastAPI()
         app.include_router(build(dependencies, version), prefix=SHAPES[version].base_path)

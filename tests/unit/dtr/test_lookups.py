@@ -59,7 +59,12 @@ async def test_unknown_id_is_404_without_echo(service: Service, version: Version
 
 async def test_a_type_without_url_lists_all(service: Service) -> None:
     found = (await service.get("2.2.0", "/Questionnaire")).json()
-    assert sorted(e["resource"]["id"] for e in found["entry"]) == ["imdelltra-initial", "imdelltra-renewal"]
+    assert sorted(e["resource"]["id"] for e in found["entry"]) == [
+        "imdelltra-initial",
+        "imdelltra-initial-adaptive",
+        "imdelltra-renewal",
+        "imdelltra-renewal-adaptive",
+    ]
 
 
 async def test_the_library_that_is_read_has_its_content(service: Service) -> None:

@@ -39,7 +39,7 @@ def with_libraries(registry: Registry, *libraries: Json, **form: Any) -> LoadedP
 
 
 def shelf(*policies: LoadedPolicy, versioned: bool = True) -> Shelf:
-    return stock(Registry(policies), SHAPES["2.2.0"], versioned_canonicals=versioned)
+    return stock(Registry(policies), SHAPES["2.2.0"], versioned_canonicals=versioned, service=PAYER)
 
 
 def test_dependencies_are_followed_in_a_circle_and_each_taken_once(registry: Registry) -> None:
