@@ -19,7 +19,7 @@ from service.settings import Settings
 ASSETS: Final = HOME / "service" / "_assets"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Rules:
     """What deciding needs, with or without a server: policies, CQL engine, structure check, determiner."""
 
