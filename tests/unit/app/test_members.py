@@ -1,0 +1,70 @@
+"""Whose word counts about membership: the directory's, the presented Coverage's, and what is said at start."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service.app.compose import create_app
+from service.app.parts import Rules, database_url
+from service.policy.case import MemberId
+from service.policy.enrollment import Batch, Checkpoint, MemberRecord
+from service.settings import Settings
+from service.store.sql import open_store
+from tests.unit.crd.world import request, said
+
+LOUD = "THE PRESENTED COVERAGE IS BELIEVED WHERE NO MEMBER DIRECTORY IS LOADED"
+
+
+class Idle:
+    """An engine that is never asked."""
+
+    async def warm(self, _logic: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def opened(rules: Rules, settings: Settings, folder: Path) -> FastAPI:
+    engine: Any = Idle()
+    return create_app(settings, folder, rules=replace(rules, settings=settings, engine=engine))
+
+
+@pytest.mark.parametrize(
+    ("settings", "times"),
+    [
+        (Settings(trust_presented_coverage=True), 1),
+        (Settings(), 0),
+        (Settings(demo=True, trust_presented_coverage=True), 0),
+    ],
+    ids=["trusting", "strict", "demo"],
+)
+async def test_trust_outside_the_demo_is_said_once_at_start(
+    rules: Rules, tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: Settings, times: int
+) -> None:
+    caplog.set_level(logging.WARNING)
+    app = opened(rules, settings, tmp_path)
+    async with app.router.lifespan_context(app):
+        pass
+    assert [record.getMessage() for record in caplog.records].count(LOUD) == times
+
+
+async def test_the_demo_asks_no_directory(rules: Rules, tmp_path: Path) -> None:
+    settings = Settings(demo=True, trust_presented_coverage=True)
+    store = open_store(database_url(settings, tmp_path))
+    somebody = MemberRecord(MemberId("M-9"), None, None, True)
+    await store.members().save(Batch((somebody,), (), Checkpoint("sha256:x")))
+    await store.close()
+    app = opened(rules, settings, tmp_path)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        answer = await client.post("/cds-services/order-sign-crd", json=request())
+    assert said(answer.json())["covered"] == ["conditional"]
