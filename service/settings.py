@@ -45,6 +45,16 @@ class Settings(BaseSettings):
         default="2.0", description="CRD shape when the request names none"
     )
     response_max_age_days: int = Field(default=90, description="Older questionnaire responses are pended")
+    due_hours_drug_standard: int = Field(default=72, gt=0, description="Hours to decide on a drug")
+    due_hours_drug_expedited: int = Field(default=24, gt=0, description="Hours to decide on a drug, when urgent")
+    due_hours_other_standard: int = Field(default=168, gt=0, description="Hours to decide on any other service")
+    due_hours_other_expedited: int = Field(
+        default=72, gt=0, description="Hours to decide on any other service, when urgent"
+    )
+    administrative_denials: bool = Field(
+        default=False,
+        description="Rules deny what the plan excludes, and dates on which the member is not covered; else they pend",
+    )
     max_body_bytes: int = Field(default=10_000_000, description="Largest body that is read")
     max_depth: int = Field(default=100, description="Deepest JSON nesting that is read")
     cql_seconds: float = Field(default=2.0, description="Time limit of one CQL evaluation")
@@ -57,6 +67,18 @@ class Settings(BaseSettings):
         default=False, description="Those hosts may have addresses of a private network (never link-local ones)"
     )
     ehr_seconds: float = Field(default=2.5, description="Time limit of one request to a client's FHIR server")
+    subscriber_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts (host or host:port) that notifications may be sent to, for all clients, or for one as "
+        "client=host; separated by spaces",
+    )
+    subscriber_private_addresses: bool = Field(
+        default=False, description="Those hosts may have addresses of a private network (never link-local ones)"
+    )
+    notify_seconds: float = Field(default=1.0, description="How often the outbox is looked at")
+    notify_timeout_seconds: float = Field(default=10.0, description="Time limit of one notification", le=30)
+    notify_retry_seconds: float = Field(default=2.0, description="Wait after a first failure; doubles each time")
+    notify_attempts: int = Field(default=12, description="Failures in a row that end a subscription in error", ge=1)
     token_seconds: int = Field(default=300, description="Life of an access token that we issue")
     versioned_canonicals: bool = Field(
         default=True, description="False strips |version from canonicals for clients that compare them literally"
@@ -77,7 +99,7 @@ class Settings(BaseSettings):
     def _folders(cls, value: object) -> object:
         return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
-    @field_validator("cors_origins", "ehr_hosts", "literal_canonical_clients", mode="before")
+    @field_validator("cors_origins", "ehr_hosts", "subscriber_hosts", "literal_canonical_clients", mode="before")
     @classmethod
     def _origins(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value

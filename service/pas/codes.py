@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from service.errors import InvalidPolicy
 from service.fhir.build import Json, code_concept, concept
-from service.fhir.canonical import X12_DECISION_REASON, X12_REVIEW_ACTION
+from service.fhir.canonical import (
+    PROCESS_PRIORITY,
+    X12_CERTIFICATION_TYPE,
+    X12_DECISION_REASON,
+    X12_LEVEL_OF_SERVICE,
+    X12_REVIEW_ACTION,
+)
 from service.policy.decision import Outcome
 
 TABLE: Final = Path(__file__).with_name("x12.toml")
@@ -28,14 +34,25 @@ class Reject:
     text: str
 
 
+Codings = frozenset[tuple[str | None, str]]
+"""(system, code) of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class X12Codes:
-    """The whole table. `authorized_provider` is a code of X12 98, None when the payer set none."""
+    """The whole table. `authorized_provider` is a code of X12 98, None when the payer set none.
+
+    `cancel` and `appeal` are certification types; `urgent` are codings of level of service, certification type
+    or priority, any of which makes a request urgent.
+    """
 
     review_actions: Mapping[Outcome, tuple[str, str]]
     decision_reasons: Mapping[Outcome, str]
     rejects: Mapping[str, Reject]
     authorized_provider: str | None
+    cancel: Codings
+    appeal: Codings
+    urgent: Codings
 
     def review_action(self, outcome: Outcome) -> Json:
         """The reviewActionCode of a decided line."""
@@ -58,9 +75,18 @@ def load_codes(path: Path = TABLE) -> X12Codes:
             decision_reasons={Outcome(name): code for name, code in table["decision-reason"].items()},
             rejects={key: _reject(key, row) for key, row in table["reject"].items()},
             authorized_provider=table["entity"]["authorized-provider"] or None,
+            cancel=_codings(X12_CERTIFICATION_TYPE, table["certification"]["cancel"]),
+            appeal=_codings(X12_CERTIFICATION_TYPE, table["certification"]["appeal"]),
+            urgent=_codings(X12_LEVEL_OF_SERVICE, table["urgent"]["level-of-service"])
+            | _codings(X12_CERTIFICATION_TYPE, table["urgent"]["certification"])
+            | _codings(PROCESS_PRIORITY, table["urgent"]["priority"]),
         )
     except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
         raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault
+
+
+def _codings(system: str, codes: list[str]) -> Codings:
+    return frozenset((system, code) for code in codes)
 
 
 def _reject(key: str, row: Mapping[str, Any]) -> Reject:

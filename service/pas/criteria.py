@@ -31,7 +31,7 @@ def matches(inquiry: Received, filed: Filed, codes: X12Codes) -> bool:
     """Everything that the Claim itself shows, and, when it has items, all of one item on one line."""
     claim = inquiry.claim
     lines = filed.case.lines
-    if not any(_has_numbers(claim, line) for line in lines):
+    if not any(_has_numbers(claim, filed, line) for line in lines):
         return False
     billable = object_of(claim, "billablePeriod")
     if billable is not None and not any(_served(filed, line, _period(billable)) for line in lines):
@@ -44,7 +44,7 @@ def matches(inquiry: Received, filed: Filed, codes: X12Codes) -> bool:
 
 
 def _line_matches(item: Json, filed: Filed, line: CaseLine, codes: X12Codes) -> bool:
-    if not (_has_numbers(item, line) and _same_product(item, filed.items[line.determination.sequence])):
+    if not (_has_numbers(item, filed, line) and _same_product(item, filed.items[line.determination.sequence])):
         return False
     if ("servicedDate" in item or "servicedPeriod" in item) and not _served(filed, line, requested_period({}, item)):
         return False
@@ -56,15 +56,16 @@ def _line_matches(item: Json, filed: Filed, line: CaseLine, codes: X12Codes) -> 
     return _certified(item, filed, line)
 
 
-def _has_numbers(element: Json, line: CaseLine) -> bool:
-    """REF*BB and REF*NT, on the Claim or on an item; both when both are given."""
+def _has_numbers(element: Json, filed: Filed, line: CaseLine) -> bool:
+    """REF*BB and REF*NT, on the Claim or on an item; both when both are given. Old numbers mean the line, too."""
+    sequence = line.determination.sequence
     asked = (
-        (PAS_AUTHORIZATION_NUMBER, line.authorization_number),
-        (PAS_ADMINISTRATION_REFERENCE, line.reference_number),
+        (PAS_AUTHORIZATION_NUMBER, filed.authorization_numbers(sequence)),
+        (PAS_ADMINISTRATION_REFERENCE, filed.reference_numbers(sequence)),
     )
-    for url, number in asked:
+    for url, known in asked:
         given = {text_of(one, "valueString") for one in extensions(element, url)}
-        if given and number not in given:
+        if given and not given & known:
             return False
     return True
 
@@ -88,7 +89,8 @@ def _served(filed: Filed, line: CaseLine, wanted: DatePeriod | None) -> bool:
 def _certified(item: Json, filed: Filed, line: CaseLine) -> bool:
     """Dates of issue, effect and end of what was granted; a line that is not granted has none."""
     valid = line.determination.period
-    issued = filed.case.decided_at.astimezone(UTC).date() if line.authorization_number else None
+    moment = line.issued_at or filed.case.decided_at
+    issued = moment.astimezone(UTC).date() if line.authorization_number else None
     dates = (
         (PAS_CERTIFICATION_ISSUE_DATE, issued),
         (PAS_CERTIFICATION_EFFECTIVE_DATE, valid.start if valid else None),

@@ -14,9 +14,11 @@ from service.fhir.canonical import (
 from service.fhir.outcome import issue, outcome
 from service.pas.criteria import matches
 from service.pas.dependencies import PasDependencies
+from service.pas.elements import identifiers
 from service.pas.filed import Filed, filed, filed_for
 from service.pas.intake import Received, bundle_of, check_sequences, receive
 from service.pas.parties import Parties, parties_of
+from service.pas.prior import current_version
 from service.pas.response import Naming, claim_response, collection, entries_with, rejection
 from service.pas.shape import Rendering, Shape
 from service.policy.case import CaseId
@@ -51,11 +53,14 @@ class Inquire:
         return self._wrap([self._entries(found) for found in hits])
 
     async def read(self, case_id: str, caller: Caller) -> Json:
-        """One case as ClaimResponse, to the client that has it; NotFound to everybody else."""
-        found = await self.dependencies.store.case(CaseId(case_id))
+        """The current version of one case as ClaimResponse, to the client that has it; NotFound to everybody else."""
+        store = self.dependencies.store
+        found = await store.case(CaseId(case_id))
         if found is None or found[0].client != caller.client:
             raise NotFound("There is no such ClaimResponse. Ask with Claim/$inquire for what others submitted.")
-        case = filed(*found, self.dependencies.settings)
+        current = await current_version(found[0], store)
+        stored = found if current.id == case_id else await store.case(current.id)
+        case = filed(*(stored or found), self.dependencies.settings)
         return claim_response(case.case, case.received, self.rendering, PAS_CLAIM_RESPONSE)
 
     def _refusal(self, parties: Parties, members: frozenset[str]) -> str | None:
@@ -82,12 +87,8 @@ class Inquire:
         """
         if not self.shape.trace_matches:
             return cases
-        shown = {(i.get("system"), i.get("value")) for i in inquiry.claim.get("identifier") or ()}
-        meant = [
-            found
-            for found in cases
-            if shown & {(i.get("system"), i.get("value")) for i in found.received.claim.get("identifier") or ()}
-        ]
+        shown = {f"{system or ''}|{value}" for _, system, value in identifiers(inquiry.claim)}
+        meant = [found for found in cases if shown & found.claim_identifiers()]
         return meant or cases
 
     def _wrap(self, hits: list[list[Json]]) -> Json:

@@ -12,19 +12,18 @@ from typing import Final
 from service.determine.obstacles import first_service
 from service.determine.request import PriorAuthRequest, Receipt, RequestLine
 from service.errors import ServiceError
-from service.fhir.canonical import PAS_CERTIFICATION_TYPE, X12_CERTIFICATION_TYPE
+from service.pas.administrative import by_terms
+from service.pas.certification import cancels
 from service.pas.codes import Reject
 from service.pas.dependencies import PasDependencies
-from service.pas.elements import codings, extensions, identifiers
+from service.pas.elements import extensions, identifiers
 from service.policy.case import Authorization
 from service.policy.decision import RULES, Decision, Obstacle, Outcome
 from service.policy.determination import Determination, LineDetermination
 from service.policy.membership import Presented, Verdict
-from service.ports import Resource
 
 # The guide wants an answer within 15 seconds, network included (PAS spec-7).
 DECIDE_SECONDS: Final = 8.0
-_CANCEL: Final = "3"  # X12 1322, "Cancel" in the guide's Claim-HomecareAuthorizationUpdateExample
 _CODE_END: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-productOrServiceCodeEnd"
 
 _NOT_EVALUATED: Final = Obstacle(
@@ -72,8 +71,12 @@ async def determined(request: PriorAuthRequest, receipt: Receipt, dependencies: 
         _log.error("a request could not be determined", extra={"reason": type(failure).__name__})
         return _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
     by_sequence = {line.sequence: line for line in request.lines}
+    lines = (_hold(line, by_sequence[line.sequence], request, dependencies) for line in determination.lines)
+    if not dependencies.settings.administrative_denials:
+        return Determination(tuple(lines))
+    trusts = dependencies.settings.trust_presented_coverage
     return Determination(
-        tuple(_hold(line, by_sequence[line.sequence], request.claim) for line in determination.lines)
+        tuple(by_terms(line, by_sequence[line.sequence], request, known.membership, trusts=trusts) for line in lines)
     )
 
 
@@ -93,23 +96,19 @@ async def memberships(request: PriorAuthRequest, dependencies: PasDependencies) 
     return found
 
 
-def _hold(line: LineDetermination, requested: RequestLine, claim: Resource) -> LineDetermination:
+def _hold(
+    line: LineDetermination, requested: RequestLine, request: PriorAuthRequest, dependencies: PasDependencies
+) -> LineDetermination:
     """A cancelled certification is not a request to certify, and a range is more than its first code."""
-    if _cancels(claim) or _cancels(requested.item):
-        return _pended(line, _CANCELLED)
+    if cancels(request.claim, dependencies.codes) or cancels(requested.item, dependencies.codes):
+        return held(line, _CANCELLED)
     if any(extensions(requested.item, _CODE_END)) and line.outcome is Outcome.APPROVED:
-        return _pended(line, _RANGE)
+        return held(line, _RANGE)
     return line
 
 
-def _cancels(element: Resource) -> bool:
-    return any(
-        (X12_CERTIFICATION_TYPE, _CANCEL) in codings(extension.get("valueCodeableConcept"))
-        for extension in extensions(element, PAS_CERTIFICATION_TYPE)
-    )
-
-
-def _pended(line: LineDetermination, obstacle: Obstacle) -> LineDetermination:
+def held(line: LineDetermination, obstacle: Obstacle) -> LineDetermination:
+    """The line waits for a reviewer, whatever the rules found."""
     notes = (obstacle.text, *line.notes)
     return replace(
         line,

@@ -31,9 +31,12 @@ class _Support:
 
 
 def lines_of(received: Received, parties: Parties) -> tuple[RequestLine, ...]:
-    """The lines in the Claim's order. 400s: no item, bad sequences, evidence that is referred to and not sent."""
+    """The lines in the Claim's order. 400s: no item, bad sequences, evidence that is referred to and not sent.
+
+    A Claim that changes another one may have no item: the cancellation of the whole (pas.md trap 13).
+    """
     items = listed(received.claim, "item")
-    if not items:
+    if not items and not listed(received.claim, "related"):
         raise missing(f"{CLAIM}.item")
     check_sequences(received.claim, "item")
     support = _Support(_diagnoses(received), _documents(received))

@@ -21,7 +21,10 @@ def parse(bundle: object, check: StructureCheck, *, member_system: str | None = 
     payer's system of member ids, taken beside identifiers of type MB.
     """
     received = receive(bundle, check)
-    return request_of(received, parties_of(received, member_system))
+    request = request_of(received, parties_of(received, member_system))
+    if not request.lines:
+        raise missing(f"{CLAIM}.item")
+    return request
 
 
 def request_of(received: Received, parties: Parties) -> PriorAuthRequest:

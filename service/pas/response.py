@@ -9,19 +9,23 @@ from datetime import UTC, datetime
 from service.fhir.build import Json, bundle, code_concept, entry, extension, identifier, period
 from service.fhir.bundle import references
 from service.fhir.canonical import (
+    PAS_CLAIM_INQUIRY_RESPONSE,
+    PAS_COMMUNICATED_DIAGNOSIS,
     PAS_ERROR_FOLLOWUP_ACTION,
     PAS_ERROR_PATH,
     URI_SYSTEM,
     X12_FOLLOWUP_ACTION,
     X12_REJECT_REASON,
 )
+from service.pas.add_item import add_items
 from service.pas.codes import Reject
 from service.pas.elements import listed, object_of
 from service.pas.intake import CLAIM, Received
-from service.pas.response_items import GRANTED, WAITING, response_items
+from service.pas.response_items import WAITING, Shared, answered_lines, response_items, reviewed
 from service.pas.shape import Rendering
 from service.policy.case import Case
 from service.policy.decision import Outcome
+from service.policy.determination import GRANTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,20 @@ def claim_response(case: Case, received: Received, rendering: Rendering, profile
     if case.outcome is Outcome.ERROR:
         _refuse(shell, [rendering.codes.rejects[key] for key in _reject_keys(case)], received, rendering)
         return _ordered(shell)
-    items, notes = response_items(case, received, rendering)
+    lines = answered_lines(case, received, rendering)
+    items, notes = response_items(lines, _general_notes(case, rendering))
     shell |= {"item": items, "processNote": [_note(number, text) for number, text in enumerate(notes, start=1)]}
-    if case.outcome in GRANTED:
+    if profile == PAS_CLAIM_INQUIRY_RESPONSE:
+        _one_diagnosis(items)
+    if rendering.shape.adds_items:
+        shell["addItem"] = add_items(lines)
+    if _is_granted(case):
         # Only a whole that is granted: clients read preAuthRef as "approved", whatever the lines say (trap 2).
         shell["preAuthRef"] = case.authorization_number
         shell["preAuthPeriod"] = _whole_period(case)
+        if rendering.shape.root_number:
+            # The number alone: the review action's code is not allowed there (trap 7).
+            shell["adjudication"] = [reviewed(extension("number", valueString=case.authorization_number))]
     return _ordered(shell)
 
 
@@ -149,7 +161,9 @@ def _refuse(shell: Json, rejects: list[Reject], received: Received, rendering: R
 
 
 def _error_path(reject: Reject, received: Received) -> str:
-    """FHIRPath, from the Bundle, of the identifier in error."""
+    """FHIRPath, from the Bundle, of what is in error."""
+    if reject.key == "update-refused":
+        return f"{CLAIM}.related"
     name = "insurer" if reject.key == "wrong-payer" else "patient"
     reference = object_of(received.claim, name) or {}
     target = received.entries.resolve(reference, within=received.claim, by_identifier=True)
@@ -157,11 +171,42 @@ def _error_path(reject: Reject, received: Received) -> str:
     return f"{found.expression}.identifier" if found else f"{CLAIM}.{name}.identifier"
 
 
+def _is_granted(case: Case) -> bool:
+    """Whether all that is still asked for is granted, in full or in part."""
+    outcomes = {line.determination.outcome for line in case.lines} - {Outcome.CANCELLED}
+    return bool(outcomes) and outcomes <= GRANTED
+
+
 def _whole_period(case: Case) -> Json | None:
-    """The period that all lines share; where lines differ, only each line's own is true."""
-    periods = {line.determination.period for line in case.lines}
+    """The period that all granted lines share; where they differ, only each line's own is true."""
+    periods = {line.determination.period for line in case.lines if line.authorization_number}
     only = periods.pop() if len(periods) == 1 else None
     return period(only.start.isoformat(), only.end.isoformat()) if only else None
+
+
+def _general_notes(case: Case, rendering: Rendering) -> list[Shared]:
+    """When the waiting lines are decided at the latest, and how a denial is appealed."""
+    outcomes = {line.determination.outcome for line in case.lines}
+    notes: list[Shared] = []
+    if case.due is not None and outcomes & WAITING:
+        notes.append((WAITING, f"A decision is due by {instant(case.due)}."))
+    if Outcome.DENIED in outcomes:
+        settings = rendering.settings
+        text = f"{settings.appeal_text} {settings.payer_name}, {settings.payer_phone}."
+        notes.append((frozenset({Outcome.DENIED}), text))
+    return notes
+
+
+def _one_diagnosis(items: list[Json]) -> None:
+    """An inquiry's answer has at most one communicated diagnosis in a line (pas.md 1.3)."""
+    for item in items:
+        seen = False
+        kept = []
+        for one in item.get("extension", ()):
+            if one["url"] != PAS_COMMUNICATED_DIAGNOSIS or not seen:
+                kept.append(one)
+            seen = seen or one["url"] == PAS_COMMUNICATED_DIAGNOSIS
+        item["extension"] = kept
 
 
 def _note(number: int, text: str) -> Json:

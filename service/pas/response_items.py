@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
 from service.fhir.build import Json, code_concept, extension, nested_extension, period
+from service.fhir.build import quantity as quantity_of
 from service.fhir.canonical import (
     ADJUDICATION,
     PAS_ADMINISTRATION_REFERENCE,
+    PAS_AUTHORIZATION_NUMBER,
     PAS_CARE_TEAM_CLAIM_SCOPE,
+    PAS_COMMUNICATED_DIAGNOSIS,
     PAS_ITEM_AUTHORIZED_DETAIL,
     PAS_ITEM_AUTHORIZED_PROVIDER,
     PAS_ITEM_ISSUE_DATE,
@@ -19,78 +23,150 @@ from service.fhir.canonical import (
     PAS_ITEM_TRACE_NUMBER,
     PAS_REVIEW_ACTION,
     PAS_REVIEW_ACTION_CODE,
+    PAS_TEMP_CODES,
     X12_ENTITY_TYPE,
 )
 from service.pas import elements
-from service.pas.elements import extensions, listed, numbers, object_of
+from service.pas.elements import codings, extensions, listed, numbers, object_of
+from service.pas.filed import items_of
 from service.pas.intake import Received
 from service.pas.shape import Rendering
 from service.policy.case import Case, CaseLine
 from service.policy.decision import Outcome
+from service.policy.determination import GRANTED
 
-GRANTED: Final = frozenset({Outcome.APPROVED, Outcome.MODIFIED})
+PAS_ADMISSION_DATES: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-admissionDates"
+PAS_DISCHARGE_DATE: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-dischargeDate"
 WAITING: Final = frozenset({Outcome.PENDED, Outcome.NOT_COVERED_BY_POLICY})
 
 
-def response_items(case: Case, received: Received, rendering: Rendering) -> tuple[list[Json], list[str]]:
-    """(item, notes): every requested line with its sequence; notes are numbered over all lines, from 1."""
-    requested = {item["sequence"]: item for item in listed(received.claim, "item")}
-    items: list[Json] = []
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A line beside what was asked for, and all that its answer is made with."""
+
+    case: Case
+    line: CaseLine
+    item: Json
+    received: Received
+    rendering: Rendering
+
+
+Shared = tuple[frozenset[Outcome], str]
+"""A note about the whole case, and the outcomes of the lines that point to it."""
+
+
+def answered_lines(case: Case, received: Received, rendering: Rendering) -> list[Answered]:
+    """Every line of the case, in its order."""
+    items = items_of(case, received.claim)
+    return [Answered(case, line, items[line.determination.sequence], received, rendering) for line in case.lines]
+
+
+def response_items(lines: Sequence[Answered], general: Sequence[Shared]) -> tuple[list[Json], list[str]]:
+    """(item, notes): every line with its sequence; notes are numbered over all lines, from 1, general ones last."""
     notes: list[str] = []
-    for line in case.lines:
+    own: list[list[int]] = []
+    for answered in lines:
         first = len(notes) + 1
-        notes += line.determination.notes
-        item = requested[line.determination.sequence]
+        notes += answered.line.determination.notes
+        own.append(list(range(first, len(notes) + 1)))
+    shared = list(enumerate(general, start=len(notes) + 1))
+    items: list[Json] = []
+    for answered, numbers_of_line in zip(lines, own, strict=True):
+        outcome = answered.line.determination.outcome
         made: Json = {
-            "extension": list(_extensions(case, line, item, received, rendering)),
-            "itemSequence": line.determination.sequence,
-            "noteNumber": list(range(first, len(notes) + 1)),
-            "adjudication": [_adjudication(line, rendering)],
+            "extension": list(_extensions(answered)),
+            "itemSequence": answered.line.determination.sequence,
+            "noteNumber": [*numbers_of_line, *(number for number, (of, _) in shared if outcome in of)],
+            "adjudication": [adjudication(answered)],
         }
         items.append({name: value for name, value in made.items() if value != []})
-    return items, notes
+    return items, [*notes, *(text for _, text in general)]
 
 
-def _adjudication(line: CaseLine, rendering: Rendering) -> Json:
+def adjudication(answered: Answered) -> Json:
     """The decision, where the guide wants it: nested by two full URLs under adjudication (trap 1)."""
+    line, codes = answered.line, answered.rendering.codes
     outcome = line.determination.outcome
     number = line.authorization_number
     reasons = line.determination.decision.reasons
-    coded = outcome in rendering.codes.decision_reasons
+    coded = outcome in codes.decision_reasons
     reason = reasons[0] if reasons and (outcome is Outcome.DENIED or coded) else None
-    action = nested_extension(
-        PAS_REVIEW_ACTION,
+    return reviewed(
         extension("number", valueString=number) if number else None,
-        extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=rendering.codes.review_action(outcome)),
-        extension("reasonCode", valueCodeableConcept=rendering.codes.decision_reason(outcome, reason))
-        if reason
-        else None,
+        extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=codes.review_action(outcome)),
+        extension("reasonCode", valueCodeableConcept=codes.decision_reason(outcome, reason)) if reason else None,
     )
-    return {"extension": [action], "category": code_concept(ADJUDICATION, "submitted")}
 
 
-def _extensions(case: Case, line: CaseLine, item: Json, received: Received, rendering: Rendering) -> Iterator[Json]:
+def reviewed(*parts: Json | None) -> Json:
+    """An adjudication that carries a reviewAction."""
+    return {
+        "extension": [nested_extension(PAS_REVIEW_ACTION, *parts)],
+        "category": code_concept(ADJUDICATION, "submitted"),
+    }
+
+
+def issue_and_period(answered: Answered) -> Iterator[Json]:
+    """When the line was authorized, and for when."""
+    issued = answered.line.issued_at or answered.case.decided_at
+    yield extension(PAS_ITEM_ISSUE_DATE, valueDate=issued.astimezone(UTC).date().isoformat())
+    if (valid := answered.line.determination.period) is not None:
+        yield extension(PAS_ITEM_PERIOD, valuePeriod=period(valid.start.isoformat(), valid.end.isoformat()))
+
+
+def previous_number(line: CaseLine) -> str | None:
+    """The number that an earlier version of the line was granted under, unless the line still has it (REF*BB)."""
+    previous = line.previous
+    return previous.number if previous and previous.number != line.authorization_number else None
+
+
+def stay_extensions(answered: Answered) -> Iterator[Json]:
+    """Dates of admission and discharge as the Claim tells them (2.2.1)."""
+    if not answered.rendering.shape.tells_stay:
+        return
+    for supporting in listed(answered.received.claim, "supportingInfo"):
+        said = {code for system, code in codings(supporting.get("category")) if system == PAS_TEMP_CODES}
+        if "admissionDates" in said and "timingPeriod" in supporting:
+            yield {"url": PAS_ADMISSION_DATES, "valuePeriod": supporting["timingPeriod"]}
+        elif "admissionDates" in said and "timingDate" in supporting:
+            yield {"url": PAS_ADMISSION_DATES, "valueDate": supporting["timingDate"]}
+        elif "dischargeDates" in said and "timingDate" in supporting:
+            yield {"url": PAS_DISCHARGE_DATE, "valueDate": supporting["timingDate"]}
+
+
+def _extensions(answered: Answered) -> Iterator[Json]:
+    line, item = answered.line, answered.item
     yield from extensions(item, PAS_ITEM_TRACE_NUMBER)
     granted = line.determination.outcome in GRANTED
     if granted:
-        yield extension(PAS_ITEM_ISSUE_DATE, valueDate=case.decided_at.astimezone(UTC).date().isoformat())
-        if (valid := line.determination.period) is not None:
-            whole = period(valid.start.isoformat(), valid.end.isoformat())
-            yield extension(PAS_ITEM_PERIOD, valuePeriod=whole)
-    else:
+        yield from issue_and_period(answered)
+    if previous := previous_number(line):
+        yield extension(PAS_AUTHORIZATION_NUMBER, valueString=previous)
+    if not granted:
         # X12 REF*NT: what a request that has no authorization number is asked for by.
         yield extension(PAS_ADMINISTRATION_REFERENCE, valueString=line.reference_number)
     if "servicedDate" in item:
         yield {"url": PAS_ITEM_REQUESTED_SERVICE_DATE, "valueDateTime": item["servicedDate"]}
     elif "servicedPeriod" in item:
         yield {"url": PAS_ITEM_REQUESTED_SERVICE_DATE, "valuePeriod": item["servicedPeriod"]}
-    if line.determination.outcome is Outcome.APPROVED:
-        for provider in _providers(item, received):
-            yield _authorized_provider(provider, rendering)
-        yield _authorized_detail(item, rendering)
+    yield from stay_extensions(answered)
+    yield from _diagnoses(answered)
+    if granted:
+        for provider in authorized_providers(item, answered.received):
+            yield _authorized_provider(provider, answered.rendering)
+        yield _authorized_detail(answered)
 
 
-def _providers(item: Json, received: Received) -> list[str]:
+def _diagnoses(answered: Answered) -> Iterator[Json]:
+    """The diagnoses that the line points to, as they were communicated."""
+    pointed = numbers(answered.item, "diagnosisSequence")
+    for diagnosis in listed(answered.received.claim, "diagnosis"):
+        concept = object_of(diagnosis, "diagnosisCodeableConcept")
+        if concept is not None and diagnosis.get("sequence") in pointed:
+            yield {"url": PAS_COMMUNICATED_DIAGNOSIS, "valueCodeableConcept": concept}
+
+
+def authorized_providers(item: Json, received: Received) -> list[str]:
     """fullUrls of the practitioners or organizations asked for: the line's care team, else the whole claim's,
     else the requestor. A role stands for its practitioner, else its organization (the extension takes no role)."""
     team = listed(received.claim, "careTeam")
@@ -128,13 +204,27 @@ def _authorized_provider(full_url: str, rendering: Rendering) -> Json:
     )
 
 
-def _authorized_detail(item: Json, rendering: Rendering) -> Json:
-    """Exactly what was requested, as it was written."""
+def _authorized_detail(answered: Answered) -> Json:
+    """What is authorized: as it was requested, except for what was granted instead."""
+    item = answered.item
+    quantity = granted_quantity(answered)
     return nested_extension(
         PAS_ITEM_AUTHORIZED_DETAIL,
         {"url": "productOrServiceCode", "valueCodeableConcept": item["productOrService"]},
         *({"url": "modifier", "valueCodeableConcept": modifier} for modifier in listed(item, "modifier")),
         {"url": "unitPrice", "valueMoney": item["unitPrice"]} if "unitPrice" in item else None,
-        {"url": "quantity", "valueQuantity": item["quantity"]} if "quantity" in item else None,
-        rendering.shape.revenue(item["revenue"]) if "revenue" in item else None,
+        {"url": "quantity", "valueQuantity": quantity} if quantity else None,
+        answered.rendering.shape.revenue(item["revenue"]) if "revenue" in item else None,
     )
+
+
+def granted_quantity(answered: Answered) -> Json | None:
+    """The quantity that is authorized, in the unit that was asked for unless another was granted."""
+    asked = object_of(answered.item, "quantity")
+    granted = answered.line.determination.granted
+    if granted is None or granted.quantity is None:
+        return asked
+    same_unit = granted.unit is None or granted.unit in {(asked or {}).get("unit"), (asked or {}).get("code")}
+    if asked is not None and same_unit:
+        return {**asked, "value": granted.quantity}
+    return quantity_of(granted.quantity, unit=granted.unit)

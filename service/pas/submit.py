@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Final
 
-from service.determine.request import PriorAuthRequest, Receipt
+from service.errors import Conflict
 from service.fhir.canonical import PAS_CLAIM_RESPONSE, PAS_RESPONSE_BUNDLE
 from service.fhir.json import content_hash, encode
-from service.log import request_id
+from service.pas.decide import Arrival, Decided, decide_request
 from service.pas.dependencies import PasDependencies
-from service.pas.filed import filed_for
 from service.pas.intake import Received, bundle_of, receive
-from service.pas.judge import determined, refusal, refused
-from service.pas.links import Linked, link
-from service.pas.numbers import authorization_number, reference_number
 from service.pas.parties import parties_of
+from service.pas.records import determination_record
 from service.pas.request import request_of
 from service.pas.response import claim_response, collection, entries_with
 from service.pas.shape import Rendering, Shape
-from service.policy.case import Case, CaseId, CaseLine, ClientId
-from service.policy.decision import Outcome
-from service.policy.determination import LineDetermination, as_json
-from service.ports import Acceptance, StoredReply
+from service.pas.submission import Submission
+from service.policy.case import Case, ClientId
+from service.ports import CASE_CHANGED, Acceptance, CaseChange, Event, StoredReply
 from service.wire import read_json
 
 _log = logging.getLogger(__name__)
-_GRANTED = frozenset({Outcome.APPROVED, Outcome.MODIFIED})
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One arrival: who, when, the exact bytes and what identifies their content."""
-
-    client: ClientId
-    received_at: datetime
-    body: bytes
-    content_hash: str
+_ATTEMPTS: Final = 5
+"""How often a change is decided anew because somebody else changed the same case in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,46 +50,39 @@ class Submit:
             return first
         received = receive(bundle, self.dependencies.check)
         parties = parties_of(received, self.dependencies.settings.member_system)
-        return await self._accept(submission, received, request_of(received, parties))
+        arrival = Arrival(submission, received, request_of(received, parties), self.shape.version)
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._accept(arrival)
+            except Conflict:
+                _log.info("a case was changed while a change of it was decided", extra={"client": client})
+        raise Conflict("The case is being changed by others at this moment. Send the request again.")
 
-    async def _accept(self, submission: Submission, received: Received, request: PriorAuthRequest) -> StoredReply:
-        case = await self._decide(submission, received, request)
-        reply = StoredReply(case.id, 200, self._answer(case, received))
-        accepted = await self.dependencies.store.accept(
-            Acceptance(case, submission.content_hash, submission.body, reply, self._audit(case, submission))
+    async def _accept(self, arrival: Arrival) -> StoredReply:
+        """Conflict when the case that is changed has changed since it was read: then nothing is stored."""
+        decided = await decide_request(arrival, self.dependencies)
+        case, submission = decided.case, arrival.submission
+        reply = StoredReply(case.id, 200, self._answer(case, arrival.received))
+        acceptance = Acceptance(
+            case=case,
+            content_hash=submission.content_hash,
+            request=submission.body,
+            reply=reply,
+            audit=determination_record(case, submission.content_hash, self.dependencies.engine_version),
+            events=self._events(decided),
+            replaced=_taken_over(decided),
         )
+        accepted = await self.dependencies.store.accept(acceptance)
         extra = {"case": accepted.case_id, "client": submission.client, "decision": case.outcome.value}
         _log.info("a request was answered", extra=extra)
         return accepted
 
-    async def _decide(self, submission: Submission, received: Received, request: PriorAuthRequest) -> Case:
-        reject = refusal(request, self.dependencies)
-        if reject is not None:
-            # What is another payer's is filed under no member of ours.
-            return self._case(submission, request, Linked(refused(request, reject), ()), refused=True)
-        determination = await determined(request, Receipt(submission.received_at), self.dependencies)
-        members = (request.member,) if request.member else ()
-        earlier = await filed_for(self.dependencies.store, members, self.dependencies.settings)
-        return self._case(submission, request, link(received, determination, earlier, submission.client))
-
-    def _case(
-        self, submission: Submission, request: PriorAuthRequest, linked: Linked, *, refused: bool = False
-    ) -> Case:
-        case_id = CaseId(self.dependencies.ids.new())
-        starts = [line.serviced.start or request.created for line in request.lines]
-        return Case(
-            id=case_id,
-            client=submission.client,
-            guide_version=self.shape.version,
-            received_at=submission.received_at,
-            decided_at=self.dependencies.clock.now(),
-            member=None if refused else request.member,
-            providers=request.provider_npis,
-            claim_identifiers=request.claim_identifiers,
-            first_service=min(start.earliest() for start in starts),
-            lines=tuple(_case_line(case_id, line) for line in linked.determination.lines),
-            linked=linked.cases,
-        )
+    def _events(self, decided: Decided) -> tuple[Event, ...]:
+        """Who asked is told by the answer; a change is news to everybody else who follows the case (spec-60)."""
+        if decided.prior is None:
+            return ()
+        event_id = self.dependencies.ids.new()
+        return (Event(event_id, CASE_CHANGED, decided.case.id, decided.case.decided_at),)
 
     def _answer(self, case: Case, received: Received) -> bytes:
         rendering = Rendering(self.dependencies.settings, self.dependencies.codes, self.shape)
@@ -113,26 +91,12 @@ class Submit:
         bundle_id = self.dependencies.ids.new()
         return encode(collection(entries, profile=PAS_RESPONSE_BUNDLE, bundle_id=bundle_id, at=case.decided_at))
 
-    def _audit(self, case: Case, submission: Submission) -> Mapping[str, Any]:
-        """Who decided what, when, by which policy and engine, on which input (architecture 2.6)."""
-        policies = {line.determination.policy for line in case.lines if line.determination.policy}
-        return {
-            "kind": "determination",
-            "case": case.id,
-            "request_id": request_id.get(),
-            "client": case.client,
-            "guide_version": case.guide_version,
-            "input": submission.content_hash,
-            "actor": "rules",
-            "received_at": case.received_at.isoformat(),
-            "decided_at": case.decided_at.isoformat(),
-            "engine_version": self.dependencies.engine_version,
-            "policies": sorted(f"{ref.id}|{ref.version}|{ref.digest}" for ref in policies),
-            "linked": list(case.linked),
-            "determination": as_json(case.determination),
-        }
 
-
-def _case_line(case_id: CaseId, line: LineDetermination) -> CaseLine:
-    number = authorization_number(case_id) if line.outcome in _GRANTED else None
-    return CaseLine(line, number, reference_number(case_id, line.sequence))
+def _taken_over(decided: Decided) -> CaseChange | None:
+    """The change to the case that the new one replaces."""
+    prior = decided.prior
+    if prior is None:
+        return None
+    replaced = replace(prior, replaced_by=decided.case.id)
+    audit = {"kind": "replaced", "case": prior.id, "by": decided.case.id, "actor": "rules"}
+    return CaseChange(replaced, prior.revision, audit)

@@ -48,4 +48,7 @@ V201: Final = Shape(
     root_extensions=_root_extensions,
     inquiry_answer=_inquiry_answer,
     trace_matches=True,
+    tells_stay=False,
+    adds_items=False,
+    root_number=False,
 )

@@ -69,9 +69,10 @@ def _reviewer(case: Case) -> Json | None:
     decided = [decision for decision in decisions if decision.outcome not in _UNDECIDED]
     if not decided:
         return None
+    human = any(decision.by_person for decision in decided)
     person = next((decision.by for decision in decided if isinstance(decision.by, Clinician)), None)
     if person is None:
-        return nested_extension(PAS_CLAIM_RESPONSE_REVIEWER, extension("wasHumanReviewedFlag", valueBoolean=False))
+        return nested_extension(PAS_CLAIM_RESPONSE_REVIEWER, extension("wasHumanReviewedFlag", valueBoolean=human))
     return nested_extension(
         PAS_CLAIM_RESPONSE_REVIEWER,
         extension("wasHumanReviewedFlag", valueBoolean=True),
@@ -100,4 +101,7 @@ V221: Final = Shape(
     root_extensions=_root_extensions,
     inquiry_answer=_inquiry_answer,
     trace_matches=False,
+    tells_stay=True,
+    adds_items=True,
+    root_number=True,
 )

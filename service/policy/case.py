@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 from service.policy.dates import DatePeriod
 from service.policy.decision import Outcome
@@ -44,7 +45,8 @@ class CaseLine:
 
     `previous` is what an earlier version of the request was granted: it stays valid until this line is granted
     anew or cancelled, whatever else is decided on it. `issued_at` is when the number was given, None: with the
-    case's decision.
+    case's decision. `carried` is the Claim.item as an earlier version of the request had it, where this one leaves
+    the line out.
     """
 
     determination: LineDetermination
@@ -52,6 +54,7 @@ class CaseLine:
     reference_number: str
     previous: Authorization | None = None
     issued_at: datetime | None = None
+    carried: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if (self.determination.outcome in GRANTED) != (self.authorization_number is not None):

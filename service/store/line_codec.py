@@ -23,6 +23,7 @@ def write_line(line: CaseLine) -> dict[str, Any]:
         "referenceNumber": line.reference_number,
         "previous": line.previous and _write_authorization(line.previous),
         "issuedAt": line.issued_at and line.issued_at.isoformat(),
+        "carried": line.carried,
         "sequence": found.sequence,
         "code": found.code,
         "decision": _write_decision(found.decision),
@@ -64,6 +65,7 @@ def read_line(line: Mapping[str, Any]) -> CaseLine:
         line["referenceNumber"],
         None if previous is None else _read_authorization(previous),
         None if issued is None else datetime.fromisoformat(issued),
+        line.get("carried"),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from service.pas.routes import SHAPES
 from service.pas.shape import Rendering, Version
 from service.policy.case import Case, CaseId, CaseLine
 from service.policy.dates import DatePeriod
-from service.policy.decision import Clinician, Decision, Outcome
+from service.policy.decision import Administrative, Clinician, Decision, Outcome, Reviewer
+from service.policy.determination import GRANTED, Granted
 from tests.unit.pas import bundles as b
 from tests.unit.pas.payer import PAS, Payer, action_of, code_of, extension_of, response_of
 from tests.unit.pas.stories import STORIES
@@ -134,7 +136,12 @@ async def test_a_pended_line_has_a_reference_number_and_grants_nothing(payer: Pa
     assert response["outcome"] == {"2.0.1": "queued", "2.2.1": "partial"}[version]
     (line,) = response["item"]
     values = {one["url"].removeprefix(PAS): one for one in line["extension"]}
-    assert set(values) == {"itemTraceNumber", "administrationReferenceNumber", "itemRequestedServiceDate"}
+    assert set(values) == {
+        "itemTraceNumber",
+        "administrationReferenceNumber",
+        "itemRequestedServiceDate",
+        "communicatedDiagnosis",
+    }
     assert values["administrationReferenceNumber"]["valueString"].startswith("RF")
     assert values["itemRequestedServiceDate"]["valuePeriod"] == {"start": "2026-09-08", "end": "2026-11-30"}
 
@@ -220,11 +227,13 @@ async def by_person(payer: Payer, outcome: Outcome) -> tuple[Case, Received]:
     assert found is not None
     whole = filed(*found, payer.settings)
     (line,) = whole.case.lines
-    period = DatePeriod(date(2026, 9, 8), date(2027, 9, 7)) if outcome is Outcome.APPROVED else None
     decided = replace(
-        line.determination, decision=Decision(outcome, PERSON, ("The indication is investigational.",)), period=period
+        line.determination,
+        decision=Decision(outcome, PERSON, ("The indication is investigational.",)),
+        period=DatePeriod(date(2026, 9, 8), date(2027, 9, 7)) if outcome in GRANTED else None,
+        granted=Granted(Decimal(40)) if outcome is Outcome.MODIFIED else None,
     )
-    number = "PA0000000001" if outcome in {Outcome.APPROVED, Outcome.MODIFIED} else None
+    number = "PA0000000001" if outcome in GRANTED else None
     return replace(whole.case, lines=(CaseLine(decided, number, line.reference_number),)), whole.received
 
 
@@ -278,3 +287,90 @@ async def test_lines_with_different_periods_have_no_common_one(payer: Payer) -> 
     assert response["outcome"] == "complete"
     assert "preAuthPeriod" not in response
     assert {action_of(item)["number"] for item in response["item"]} == {response["preAuthRef"]}
+
+
+@BOTH
+async def test_less_than_was_asked_for_is_told_as_each_version_wants(payer: Payer, version: Version) -> None:
+    case, received = await by_person(payer, Outcome.MODIFIED)
+    rendering = Rendering(payer.settings, load_codes(), SHAPES[version])
+    response = claim_response(case, received, rendering, "urn:profile")
+    detail = extension_of(response["item"][0], "itemAuthorizedDetail")
+    assert detail is not None
+    quantities = [part["valueQuantity"] for part in detail["extension"] if part["url"] == "quantity"]
+    assert quantities == [{"value": Decimal(40), "unit": "unit"}]
+    if version == "2.0.1":
+        assert "addItem" not in response
+        assert "adjudication" not in response
+        return
+    (added,) = response["addItem"]
+    assert added["itemSequence"] == [1]
+    assert (code_of(added), action_of(added)["number"]) == ("A1", "PA0000000001")
+    assert added["quantity"] == {"value": Decimal(40), "unit": "unit"}
+    assert added["servicedPeriod"] == {"start": "2026-09-08", "end": "2026-11-30"}
+    assert added["provider"] == [{"reference": b.PRACTITIONER}]
+    assert added["locationCodeableConcept"]["coding"][0]["code"] == "22"
+    urls = {one["url"].removeprefix(PAS) for one in added["extension"]}
+    assert {"itemTraceNumber", "serviceItemRequestType", "certificationType", "requestedService"} <= urls
+    assert {"itemCategory", "itemPreAuthIssueDate", "itemPreAuthPeriod"} <= urls
+    (whole,) = response["adjudication"]
+    assert whole["extension"][0]["extension"] == [{"url": "number", "valueString": "PA0000000001"}]
+
+
+async def test_other_dates_are_granted_in_the_added_item(payer: Payer) -> None:
+    case, received = await by_person(payer, Outcome.MODIFIED)
+    dates = DatePeriod(date(2026, 10, 1), date(2026, 10, 31))
+    (line,) = case.lines
+    changed = replace(line, determination=replace(line.determination, granted=Granted(serviced=dates)))
+    rendering = Rendering(payer.settings, load_codes(), SHAPES["2.2.1"])
+    response = claim_response(replace(case, lines=(changed,)), received, rendering, "urn:profile")
+    (added,) = response["addItem"]
+    assert added["servicedPeriod"] == {"start": "2026-10-01", "end": "2026-10-31"}
+    assert added["quantity"] == {"value": 61, "unit": "unit"}
+    requested = extension_of(response["item"][0], "itemRequestedServiceDate")
+    assert requested is not None
+    assert requested["valuePeriod"] == {"start": "2026-09-08", "end": "2026-11-30"}
+
+
+async def test_a_denial_says_how_to_appeal(payer: Payer) -> None:
+    case, received = await by_person(payer, Outcome.DENIED)
+    rendering = Rendering(payer.settings, load_codes(), SHAPES["2.2.1"])
+    response = claim_response(case, received, rendering, "urn:profile")
+    note = response["processNote"][-1]
+    assert note["text"].startswith(payer.settings.appeal_text)
+    assert payer.settings.payer_phone in note["text"]
+    assert note["number"] in response["item"][0]["noteNumber"]
+    assert "preAuthRef" not in response
+
+
+@pytest.mark.parametrize(("by", "human"), [(Reviewer("R. Nurse"), True), (Administrative("plan-excludes"), False)])
+async def test_who_decided_is_told_without_a_number_that_nobody_has(
+    payer: Payer, by: Reviewer | Administrative, *, human: bool
+) -> None:
+    outcome = Outcome.APPROVED if human else Outcome.DENIED
+    case, received = await by_person(payer, outcome)
+    (line,) = case.lines
+    decided = replace(line.determination, decision=Decision(outcome, by, ("because",)))
+    rendering = Rendering(payer.settings, load_codes(), SHAPES["2.2.1"])
+    response = claim_response(
+        replace(case, lines=(replace(line, determination=decided),)), received, rendering, "urn:profile"
+    )
+    reviewer = extension_of(response, "claimResponseReviewer")
+    assert reviewer is not None
+    assert reviewer["extension"] == [{"url": "wasHumanReviewedFlag", "valueBoolean": human}]
+
+
+async def test_dates_of_a_stay_are_told_in_2_2_1(payer: Payer) -> None:
+    codes = "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes"
+    claim = b.claim(b.item())
+    claim["supportingInfo"] += [
+        {"sequence": 2, "category": b.coded(codes, "admissionDates"), "timingPeriod": {"start": "2026-09-08"}},
+        {"sequence": 3, "category": b.coded(codes, "dischargeDates"), "timingDate": "2026-09-10"},
+    ]
+    old, new = [response_of(await payer.submit(b.bundle({b.CLAIM: claim}), version)) for version in VERSIONS]
+    admission = extension_of(new["item"][0], "admissionDates")
+    assert admission is not None
+    assert admission["valuePeriod"] == {"start": "2026-09-08"}
+    discharge = extension_of(new["item"][0], "dischargeDate")
+    assert discharge is not None
+    assert discharge["valueDate"] == "2026-09-10"
+    assert extension_of(old["item"][0], "admissionDates") is None

@@ -58,17 +58,18 @@ async def test_an_unmet_criterion_pends_with_a_numbered_note(payer: Payer) -> No
     assert "preAuthRef" not in response
     assert "preAuthPeriod" not in response
     assert "number" not in action_of(item)
-    assert item["noteNumber"] == [1]
-    (note,) = response["processNote"]
-    assert note["number"] == 1
+    assert item["noteNumber"] == [1, 2]
+    note, deadline = response["processNote"]
+    assert (note["number"], deadline["number"]) == (1, 2)
+    assert deadline["text"] == "A decision is due by 2026-09-04T15:04:07Z."
     assert "may be considered investigational for all other indications" in note["text"]
     assert "5.21.223" in note["text"]
 
 
 async def test_each_unknown_criterion_has_its_own_note(payer: Payer) -> None:
     response = response_of(await payer.submit(answered(es_sclc=None, step_up_dosing=None)))
-    assert response["item"][0]["noteNumber"] == [1, 2]
-    assert [note["number"] for note in response["processNote"]] == [1, 2]
+    assert response["item"][0]["noteNumber"] == [1, 2, 3]
+    assert [note["number"] for note in response["processNote"]] == [1, 2, 3]
 
 
 async def test_without_any_response_the_request_is_pended_not_refused(payer: Payer) -> None:
@@ -87,15 +88,15 @@ async def test_lines_are_decided_each_by_itself(payer: Payer) -> None:
     assert "preAuthRef" not in response
     assert action_of(response["item"][0])["number"].startswith("PA")
     assert "noteNumber" not in response["item"][0]
-    assert response["item"][1]["noteNumber"] == [1]
+    assert response["item"][1]["noteNumber"] == [1, 2]
 
 
 async def test_note_numbers_run_over_all_lines(payer: Payer) -> None:
     claim = b.claim(b.item(1), b.item(2))
     bundle = b.bundle({b.CLAIM: claim, b.RESPONSE: b.response({**b.ANSWERS, "es-sclc": False})})
     response = response_of(await payer.submit(bundle))
-    assert [item["noteNumber"] for item in response["item"]] == [[1], [2]]
-    assert [note["number"] for note in response["processNote"]] == [1, 2]
+    assert [item["noteNumber"] for item in response["item"]] == [[1, 3], [2, 3]]
+    assert [note["number"] for note in response["processNote"]] == [1, 2, 3]
 
 
 @pytest.mark.requirement("901")
