@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -21,6 +21,8 @@ from service import log
 from service.app.compose import create_app
 from service.app.members import app as members
 from service.app.parts import build_rules, policy_roots, structure_check
+from service.app.reviewers import add_demo_accounts
+from service.app.reviewers import app as reviewers
 from service.cases.run import Bench, read_cases, run_cases
 from service.catalog.registry import HOME, check_folders
 from service.determine.request import Receipt
@@ -42,6 +44,7 @@ app = typer.Typer(
 policy = typer.Typer(no_args_is_help=True, help="Check, test and translate policies.")
 app.add_typer(policy, name="policy")
 app.add_typer(members, name="members")
+app.add_typer(reviewers, name="reviewer")
 
 
 def _settings_help() -> str:
@@ -82,7 +85,7 @@ def serve(
     )
     _log.info("listening", extra={"port": listening.getsockname()[1]})
     if demo:
-        _announce_demo(settings)
+        _announce_demo(settings, add_demo_accounts(settings, data))
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -103,8 +106,9 @@ def _settings(host: str, port: int, demo: bool) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _announce_demo(settings: Settings) -> None:
+def _announce_demo(settings: Settings, passwords: Mapping[str, str]) -> None:
     base = settings.base_url
+    accounts = "".join(f"    {login:<16}{password}\n" for login, password in passwords.items())
     print(
         f"\n  DEVELOPMENT ACCESS IS ON: callers on this machine need no token, and the coverage that a request\n"
         f"  presents is believed. Never use --demo with real patients.\n\n"
@@ -112,7 +116,8 @@ def _announce_demo(settings: Settings) -> None:
         f"  Demo EHR        {base}/demo\n"
         f"  CDS Hooks       {base}/cds-services\n"
         f"  FHIR (newest)   {base}/fhir/metadata\n"
-        f"  FHIR (2.0.1)    {base}/2.0.1/fhir/metadata\n",
+        f"  FHIR (2.0.1)    {base}/2.0.1/fhir/metadata\n"
+        f"  Review          {base}/review, with these accounts and passwords, new at each start:\n{accounts}",
         flush=True,
     )
 

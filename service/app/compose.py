@@ -18,11 +18,13 @@ from starlette.middleware.cors import CORSMiddleware
 from service.access.assemble import Access, open_access
 from service.app import answers, capability, home, operations
 from service.app.chart_reader import ChartReader
+from service.app.notifications import open_notifications
 from service.app.parts import Rules, build_rules, database_url
 from service.crd import routes as crd
 from service.demo import routes as demo
 from service.dtr import routes as dtr
 from service.dtr.populate import Chart, ChartLogic, populate
+from service.ehr.client import open_ehr_clients
 from service.engine.prepare import prepare
 from service.errors import NotFound
 from service.fhir.canonical import split_canonical
@@ -31,6 +33,8 @@ from service.pas.codes import load_codes
 from service.pas.dependencies import PasDependencies
 from service.policy.finding import Evidence
 from service.ports import Clock, Ids, RandomIds, Resource, SystemClock
+from service.review import routes as review
+from service.review.passwords import Passwords
 from service.settings import Settings
 from service.store.sql import SqlStore, open_store
 
@@ -59,9 +63,8 @@ def create_app(
     app = FastAPI(
         title="Prior authorization", docs_url=None, redoc_url=None, openapi_url=None, lifespan=parts.lifespan(outward)
     )
-    metrics = CollectorRegistry()
     answers.install_errors(app)
-    _include(app, parts, metrics)
+    _include(app, parts, parts.metrics)
     if settings.demo:
         parts.include_demo(app)
     if settings.cors_origins:
@@ -71,7 +74,7 @@ def create_app(
             allow_methods=["GET", "POST", "OPTIONS"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    app.add_middleware(answers.Calls, ids=ids, metrics=metrics)
+    app.add_middleware(answers.Calls, ids=ids, metrics=parts.metrics)
     return app
 
 
@@ -85,8 +88,11 @@ class _Parts:
         # The demo loads none, and asks none that a database may hold: its patients are made up (contract.md).
         self.members = None if rules.settings.demo else store.members()
         self.access = access
+        self.ehr = open_ehr_clients(rules.settings, rules.check)
         self.clock = clock
         self.ids = ids
+        self.metrics = CollectorRegistry()
+        self.notifications = open_notifications(self.pas(), store.outbox(), self.metrics)
 
     def lifespan(self, outward: httpx.AsyncClient) -> Any:
         @asynccontextmanager
@@ -98,11 +104,13 @@ class _Parts:
             # A full collection over a large, unchanging heap is what makes the slowest answers slow.
             gc.collect()
             gc.freeze()
-            yield
+            async with self.notifications.running():
+                yield
             client = getattr(app.state, "payer", None)
             if client is not None:
                 await client.aclose()
             await outward.aclose()
+            await self.ehr.close()
             self.rules.engine.close()
             await self.store.close()
 
@@ -119,6 +127,7 @@ class _Parts:
             check=self.rules.check,
             members=self.members,
             read_chart=ChartReader(self.rules.engine, self.clock),
+            ehr=self.ehr,
         )
 
     def dtr(self) -> dtr.DtrDependencies:
@@ -147,6 +156,17 @@ class _Parts:
             check=self.rules.check,
             codes=load_codes(),
             members=self.members,
+        )
+
+    def review(self) -> review.ReviewDependencies:
+        return review.ReviewDependencies(
+            settings=self.settings,
+            registry=self.rules.registry,
+            store=self.store,
+            reviewers=self.store.reviewers(),
+            passwords=Passwords(),
+            clock=self.clock,
+            ids=self.ids,
         )
 
     def include_demo(self, app: FastAPI) -> None:
@@ -192,3 +212,6 @@ def _include(app: FastAPI, parts: _Parts, metrics: CollectorRegistry) -> None:
     app.include_router(dtr.build(parts.dtr(), "2.0.1"), prefix=PREVIOUS)
     app.include_router(pas.build(parts.pas(), "2.2.1"), prefix=NEWEST)
     app.include_router(pas.build(parts.pas(), "2.0.1"), prefix=PREVIOUS)
+    app.include_router(parts.notifications.routes("2.2.1"), prefix=NEWEST)
+    app.include_router(parts.notifications.routes("2.0.1"), prefix=PREVIOUS)
+    app.include_router(review.build(parts.review()), prefix="/review")

@@ -72,6 +72,14 @@ class Session:
     seen_at: datetime
 
 
+def is_npi(text: str) -> bool:
+    """Ten digits whose Luhn check holds over the prefix 80840 (45 CFR 162.406; US Core us-core-17)."""
+    if not (text.isascii() and text.isdigit() and len(text) == 10):
+        return False
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(f"80840{text}"))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+
+
 def waits(case: Case) -> bool:
     """Whether a person still has something to decide on this very version of the request."""
     return case.replaced_by is None and any(line.determination.outcome in WAITING for line in case.lines)

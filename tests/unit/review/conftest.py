@@ -35,7 +35,7 @@ from tests.unit.pas import bundles as b
 
 NOW = datetime(2026, 9, 1, 15, 4, 7, tzinfo=UTC)
 PASSWORD = "a long enough password"
-NPI, SPECIALTY = "1003000126", "207RX0202X"
+NPI, SPECIALTY = "1003000126", "207RH0003X"
 PEOPLE = (
     Person("cora", "Cora Clinician", Role.CLINICIAN, Clinician("Cora Clinician", NPI, SPECIALTY)),
     Person("rita", "Rita Reviewer", Role.REVIEWER),
