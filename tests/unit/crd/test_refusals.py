@@ -106,6 +106,11 @@ async def test_the_context_has_a_shape(endpoint: Endpoint, member: str, value: A
         (medication_request(authoredOn=SECRET), "context.draftOrders.entry[0].resource.authoredOn"),
         (medication_request(extension={}), "context.draftOrders.entry[0].resource.extension"),
         (service_request(id=None), "context.draftOrders.entry[0].resource.id"),
+        (medication_request(medicationCodeableConcept=SECRET), "context.draftOrders.entry[0].resource.medication"),
+        (
+            medication_request(medicationReference={"reference": "Medication/m1"}),
+            "context.draftOrders.entry[0].resource.medication",
+        ),
     ],
 )
 async def test_an_order_that_breaks_fhir_is_refused_with_its_place(
