@@ -25,7 +25,7 @@ from service.fhir.json import content_hash, encode
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization
 from service.policy.match import Match
-from service.ports import Assertion, Caller, Clock, Ids, MemberDirectory, PolicyRegistry, Store
+from service.ports import Assertion, Caller, Clock, EhrClients, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 
 # What an order asks for. Its id, status and author may change on the way from draft to performer.
@@ -58,6 +58,7 @@ class Payer:
     ids: Ids
     check: StructureCheck
     members: MemberDirectory | None = None
+    ehr: EhrClients | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[
         today=call.today,
         verdict=looked.found.verdict,
         member_today=looked.found.today,
+        unread=call.records.unread,
+        unread_text=call.records.unread_text,
     )
     earlier = looked.earlier if looked.earlier and looked.earlier.id not in taken else None
     assertion_id = earlier.id if earlier else payer.ids.new()

@@ -13,7 +13,7 @@ from service.crd.reading import object_at, objects_at, text_at
 from service.errors import EhrRefused, EhrUnavailable
 from service.fhir.build import Json
 from service.fhir.canonical import split_canonical
-from service.ports import EhrClient, EhrClients, Found, LoadedPolicy, Resource
+from service.ports import EhrClient, Found, LoadedPolicy, Resource
 
 _MOST_CODES: Final = 200
 _MOST_MEDICATIONS: Final = 20
@@ -81,17 +81,9 @@ def data_requirements(loaded: LoadedPolicy) -> tuple[DataRequirement, ...]:
     )
 
 
-async def chart(
-    call: HookCall, needs: Sequence[DataRequirement], ehr: EhrClients | None, deadline: float
-) -> ChartRecords | None:
-    """The records, or None when there is no server or token to ask with. Bounded; done by the deadline.
-
-    Only what says that it is this patient's is given out.
-    """
-    opened = ehr.open(call.fhir_server, call.access_token, deadline=deadline) if ehr else None
-    if opened is None or opened.named(f"Patient/{call.patient_id}") is None:
-        return None
-    parts = await asyncio.gather(*(_read(need, call.patient_id, opened) for need in needs if need.kind in _KINDS))
+async def chart(call: HookCall, needs: Sequence[DataRequirement], ehr: EhrClient) -> ChartRecords:
+    """The records. Bounded; done by the call's deadline. Only what says that it is this patient's is given out."""
+    parts = await asyncio.gather(*(_read(need, call.patient_id, ehr) for need in needs if need.kind in _KINDS))
     records: dict[str, Resource] = {}
     for part in parts:
         for record in part.records:

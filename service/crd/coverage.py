@@ -57,13 +57,13 @@ def read_coverage(call: HookCall, records: Records, settings: Settings) -> Prese
         problem = "holds several Coverages, where only the primary one belongs" if coverages else "holds no Coverage"
         raise _refused(problem)
     coverage = coverages[0]
-    _require_our_payer(coverage, records, settings)
+    payer_doubt = _require_our_payer(coverage, records, settings)
     period = object_at(coverage, "period")
     member, doubt = _member(coverage, call, records, settings)
     return PresentedCoverage(
         reference=_reference(coverage, records),
-        member=member,
-        doubt=doubt,
+        member=None if payer_doubt else member,
+        doubt=payer_doubt or doubt,
         active=coverage.get("status") == "active",
         start=_day(period, "start"),
         end=_day(period, "end"),
@@ -76,7 +76,8 @@ def trusts_presented(settings: Settings) -> bool:
     return settings.trust_presented_coverage or settings.demo
 
 
-def _require_our_payer(coverage: Json, records: Records, settings: Settings) -> None:
+def _require_our_payer(coverage: Json, records: Records, settings: Settings) -> str | None:
+    """Refuses other payers; why it is in doubt where the EHR did not give the payer's record (crd.md T22)."""
     payors = objects_at(coverage, "payor")
     if len(payors) != 1:
         # With several payors it is in doubt whose coverage this is.
@@ -86,10 +87,13 @@ def _require_our_payer(coverage: Json, records: Records, settings: Settings) -> 
     # must not let either stand for the payer.
     named = organization or {"identifier": [object_at(payors[0], "identifier")]}
     known = [(system, value) for _, system, value in identifiers(named)]
+    if not known and "payor" in records.unread:
+        return "The payer of the coverage could not be read from the EHR."
     if not known:
         raise _refused("has a Coverage whose payor has no identifier; send the payer's Organization with it")
     if (settings.payer_id_system, settings.payer_id) not in known:
         raise _refused("has a Coverage whose payor is not a payer that this endpoint answers for")
+    return None
 
 
 def _reference(coverage: Json, records: Records) -> str:

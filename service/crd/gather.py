@@ -71,10 +71,12 @@ class _Given:
     whole: bool
 
 
-def hook_deadline(settings: Settings) -> float:
-    """When the EHR must have answered, in the running event loop's time."""
+def open_ehr(call: HookCall, clients: EhrClients | None, settings: Settings) -> EhrClient | None:
+    """The client's FHIR server, with what is left of the hook's time; None when nothing can be asked of it."""
     seconds = max(settings.hook_seconds - _MARGIN, settings.hook_seconds / 2)
-    return asyncio.get_running_loop().time() + seconds
+    deadline = asyncio.get_running_loop().time() + seconds
+    opened = clients.open(call.fhir_server, call.access_token, deadline=deadline) if clients else None
+    return opened if opened and opened.named(f"Patient/{call.patient_id}") else None
 
 
 def needs_of(call: HookCall) -> Needs:
@@ -98,28 +100,27 @@ def with_orders(call: HookCall, records: Records) -> HookCall:
     return replace(call, prefetch={**call.prefetch, _GATHERED: bundle})
 
 
-async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClients | None, deadline: float) -> Records:
+async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClient | None) -> Records:
     """The records with what was missing, as far as the EHR gave it; `unread` names the rest.
 
     What is asked for follows from what is there, so an answer may lead to a further question. PrefetchMissing
     (412) when the Coverage was asked for and not given: without it nothing can be said about any order.
     """
-    opened = ehr.open(call.fhir_server, call.access_token, deadline=deadline) if ehr else None
-    if opened is None or opened.named(f"Patient/{call.patient_id}") is None:
+    if ehr is None:
         return records
     tried: dict[_Ask, None] = {}
     running: dict[asyncio.Task[_Given], _Ask] = {}
     try:
         while True:
-            for ask in _missing(call, records, needs, opened):
+            for ask in _missing(call, records, needs, ehr):
                 if ask not in tried and len(tried) < _MOST:
                     tried[ask] = None
-                    running[asyncio.create_task(_fetch(ask, call, opened))] = ask
+                    running[asyncio.create_task(_fetch(ask, call, ehr))] = ask
             if not running:
                 break
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                records = _with(records, running.pop(task), task.result(), opened)
+                records = _with(records, running.pop(task), task.result(), ehr)
     finally:
         for task in running:
             task.cancel()
@@ -127,7 +128,7 @@ async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClients
         at = f"prefetch.{COVERAGE_KEY}"
         text = f"{at} is missing, and the patient's Coverage could not be read from the FHIR server. Send it along."
         raise PrefetchMissing(text, expression=(at,))
-    return replace(records, token_use=opened.token_use)
+    return records
 
 
 def _with(records: Records, ask: _Ask, given: _Given, ehr: EhrClient) -> Records:

@@ -38,15 +38,13 @@ class Records:
     """Resources of one call. `coverage_supplied` says that the client told us about coverage, if only "none".
 
     `incomplete` says that something of use was sent that could not be read. `unread` names what was asked of the
-    EHR in vain, by prefetch key ("patient", "coverage", "payor", "medications", ...); `token_use` is "not-used",
-    "used" or "rejected" (CRD 2.2.1, CRDMetricData).
+    EHR in vain, by prefetch key ("patient", "coverage", "payor", "medications", ...).
     """
 
     entries: Entries
     coverage_supplied: bool
     incomplete: bool
     unread: tuple[str, ...] = ()
-    token_use: str = "not-used"  # noqa: S105 (a code, no token)
 
     def all(self, resource_type: str) -> tuple[Json, ...]:
         return self.entries.all(resource_type)

@@ -8,16 +8,19 @@ from typing import Final
 
 from service.crd.answering import Answered, Call, Payer, answer_order
 from service.crd.cards import Advised, cards
+from service.crd.chart import chart as read_needed
+from service.crd.chart import data_requirements
 from service.crd.chart_view import Chart, ChartView, ReadChart, at_hand, view_chart
 from service.crd.configuration import CLAIM, COVERAGE_INFO
 from service.crd.coverage import read_coverage
 from service.crd.extension import CrdVersion
+from service.crd.gather import gather, needs_of, open_ehr, with_orders
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
 from service.crd.prefetch import read_records
 from service.fhir.build import Json
 from service.policy.model import Pathway, PolicyRef
-from service.ports import Caller, PolicyRegistry
+from service.ports import Caller, EhrClient, LoadedPolicy, PolicyRegistry, Resource
 
 NOT_USED: Final = "not-used"  # metricTokenUse of CRD 2.2.1; a code, no token
 
@@ -34,10 +37,12 @@ class Reviewed:
 async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: ReadChart | None) -> Reviewed:
     """The answer to a call. Assertions that it gives out are on disk when it returns (CRD 2.2.1 found-11)."""
     now = payer.clock.now()
-    records = read_records(hook, payer.check)
+    ehr = open_ehr(hook, payer.ehr, payer.settings)
+    records = await gather(hook, read_records(hook, payer.check), needs_of(hook), ehr)
+    hook = with_orders(hook, records)
     orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)
     if hook.about_encounter and not orders:
-        return Reviewed({"cards": []})
+        return Reviewed({"cards": []}, token_use=ehr.token_use if ehr else NOT_USED)
     coverage = read_coverage(hook, records, payer.settings)
     call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
     answered: list[Answered] = []
@@ -49,13 +54,13 @@ async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: Read
         await payer.store.save_assertions([answer.assertion for answer in answered if answer.action])
     advised = [answer.advised for answer in answered if answer.advised]
     if read is not None and hook.configuration.wants(CLAIM):
-        advised = await _with_charts(advised, call, payer, read)
+        advised = await _with_charts(advised, call, payer, (read, ehr))
     response: Json = {"cards": cards(advised, hook, payer.settings, payer.registry, payer.ids)}
     actions = [answer.action for answer in answered if answer.action]
     # CDS Hooks 3.0 forbids empty lists other than `cards`; 2.0.1 clients want the key on every primary hook.
     if (wanted and actions) or (hook.primary and hook.version is CrdVersion.STU2):
         response["systemActions"] = actions if wanted else []
-    return Reviewed(response, tuple(answered))
+    return Reviewed(response, tuple(answered), ehr.token_use if ehr else NOT_USED)
 
 
 def _worth_an_answer(orders: Sequence[Order], hook: HookCall, registry: PolicyRegistry) -> Sequence[Order]:
@@ -66,16 +71,39 @@ def _worth_an_answer(orders: Sequence[Order], hook: HookCall, registry: PolicyRe
     return [order for order in known if registry.match(order.named, order.start)]
 
 
-async def _with_charts(advised: Sequence[Advised], call: Call, payer: Payer, read: ReadChart) -> list[Advised]:
+async def _with_charts(
+    advised: Sequence[Advised], call: Call, payer: Payer, source: tuple[ReadChart, EhrClient | None]
+) -> list[Advised]:
     """Each order that was given a form, with what the patient's records say about it; each form is read once."""
-    chart = Chart(at_hand(call.hook, payer.check), call.hook.patient_id)
+    read, ehr = source
+    sent = at_hand(call.hook, payer.check)
     views: dict[tuple[PolicyRef, Pathway], ChartView | None] = {}
     for each in advised:
         if each.pathway is not None and (each.policy.ref, each.pathway) not in views:
-            left = payer.settings.hook_seconds - (payer.clock.now() - call.now).total_seconds()
             loaded = payer.registry.loaded(each.policy)
+            chart = Chart(await _records(loaded, sent, call, ehr), call.hook.patient_id)
+            left = payer.settings.hook_seconds - (payer.clock.now() - call.now).total_seconds()
             views[each.policy.ref, each.pathway] = await view_chart(chart, loaded, each.pathway, read, left)
     return [
         replace(each, chart=views[each.policy.ref, each.pathway]) if each.pathway is not None else each
         for each in advised
     ]
+
+
+async def _records(
+    loaded: LoadedPolicy, sent: tuple[Resource, ...], call: Call, ehr: EhrClient | None
+) -> tuple[Resource, ...]:
+    """What came with the call and, where the EHR may be asked, what the policy's logic reads beside it.
+
+    A chart with holes may say what the whole one does not: then only what was sent counts.
+    """
+    needs = data_requirements(loaded)
+    if ehr is None or not needs:
+        return sent
+    found = await read_needed(call.hook, needs, ehr)
+    if found.unread or not found.records:
+        return sent
+    known: dict[str, Resource] = {}
+    for record in (*sent, *call.records.all("Patient"), *found.records):
+        known.setdefault(f"{record.get('resourceType')}/{record.get('id')}", record)
+    return tuple(known.values())

@@ -21,7 +21,7 @@ from service.fhir.json import encode
 from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
 from service.policy.case import ClientId
-from service.ports import Caller, Clock, Exchange, Ids, MemberDirectory, PolicyRegistry, Store
+from service.ports import Caller, Clock, EhrClients, Exchange, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 from service.wire import HookAccess, fhir_response, read_body, read_json
 
@@ -52,7 +52,9 @@ _Answering = Callable[[_Request], Awaitable[_Answer]]
 
 @dataclass(frozen=True, slots=True)
 class CrdDependencies:
-    """What the routes need from the world around them. Without `read_chart` no card tells of the chart."""
+    """What the routes need from the world around them. Without `read_chart` no card tells of the chart, without
+    `ehr` nothing is asked of clients' FHIR servers.
+    """
 
     settings: Settings
     registry: PolicyRegistry
@@ -63,6 +65,7 @@ class CrdDependencies:
     check: StructureCheck
     members: MemberDirectory | None = None
     read_chart: ReadChart | None = None
+    ehr: EhrClients | None = None
 
 
 def build(dependencies: CrdDependencies) -> APIRouter:
@@ -177,6 +180,7 @@ def _payer(dependencies: CrdDependencies) -> Payer:
         ids=dependencies.ids,
         check=dependencies.check,
         members=dependencies.members,
+        ehr=dependencies.ehr,
     )
 
 

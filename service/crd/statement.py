@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from service.crd.coverage import PresentedCoverage, trusts_presented
@@ -36,7 +36,7 @@ class Situation:
     `authorizations` are the member's for the matched policy; `documents` says whether the hook may ask for
     documentation (never on order-select: CRD 2.2.1 hook-19, the same in 2.0.1). `verdict` is the member
     directory's on the requested start (None: no directory is loaded); where that is no membership,
-    `member_today` says whether there is one today.
+    `member_today` says whether there is one today. `unread` and its text say what the EHR did not give.
     """
 
     order: Order
@@ -49,6 +49,8 @@ class Situation:
     today: date
     verdict: Verdict | None = None
     member_today: bool = False
+    unread: tuple[str, ...] = ()
+    unread_text: str | None = None
 
 
 def requested_pathway(situation: Situation) -> Pathway | None:
@@ -62,13 +64,29 @@ def requested_pathway(situation: Situation) -> Pathway | None:
 
 
 def state(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
-    """The answer about one order."""
+    """The answer about one order; it says what the EHR did not give, whether or not that decides it."""
+    told, unread = _state(situation, assertion_id, settings), situation.unread_text
+    if unread is None or any(reason.text == unread for reason in told.reasons):
+        return told
+    return replace(told, reasons=(*told.reasons, Reason(unread)))
+
+
+def _lacks(situation: Situation) -> bool:
+    """Whether the answer would rest on what the EHR did not give (CRD 2.2.1 resp-43)."""
+    unnamed = situation.order.may_be_drug and situation.order.unnamed and "medications" in situation.unread
+    # The patient's own record may hold the number that the directory knows.
+    return unnamed or ("patient" in situation.unread and isinstance(situation.verdict, NoMember))
+
+
+def _state(situation: Situation, assertion_id: str, settings: Settings) -> CoverageInformation:
     doubt = situation.order.doubt or situation.coverage.doubt
     if doubt:
         return _indeterminate(situation, assertion_id, settings, Reason(doubt))
     if situation.failed:
         text = "The payer's records could not be read in time. Send the request again, or call."
         return _indeterminate(situation, assertion_id, settings, Reason(text, ReasonCode.TECHNICAL))
+    if situation.unread_text and _lacks(situation):
+        return _indeterminate(situation, assertion_id, settings, Reason(situation.unread_text, ReasonCode.TECHNICAL))
     verdict = situation.verdict
     if verdict is None and not trusts_presented(settings):
         # No member records are loaded, so neither member nor coverage can be confirmed, and nothing says that

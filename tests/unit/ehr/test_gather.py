@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from service.crd.gather import Needs, gather, hook_deadline, needs_of, with_orders
+from service.crd.gather import Needs, gather, needs_of, open_ehr, with_orders
 from service.crd.hooks import HookCall, read_hook
 from service.crd.prefetch import Records, read_records
 from service.ehr.answer import Bounds
@@ -89,8 +89,8 @@ async def gathered(check: StructureCheck) -> AsyncIterator[Gathered]:
 
     async def run(call: HookCall, *, needs: Needs | None = None, seconds: float = 20.0) -> Records:
         opened.append(HttpEhrClients(open_http(DEVELOPMENT, 20), DEVELOPMENT, check, Bounds(seconds=20)))
-        deadline = asyncio.get_running_loop().time() + seconds
-        return await gather(call, read_records(call, check), needs or needs_of(call), opened[-1], deadline)
+        ehr = open_ehr(call, opened[-1], Settings(hook_seconds=seconds + 1))
+        return await gather(call, read_records(call, check), needs or needs_of(call), ehr)
 
     yield run
     for clients in opened:
@@ -106,7 +106,6 @@ async def test_everything_that_is_missing_is_fetched(gathered: Gathered) -> None
         records = await gathered(hook(server.base, BY_REFERENCE))
     assert names(records) == {"Patient/p1", "Coverage/cov1", "Organization/payer", "Medication/m1", "Practitioner/d1"}
     assert (records.coverage_supplied, records.unread, records.unread_text) == (True, (), None)
-    assert records.token_use == "used"
     (search,) = (asked for asked in server.asked if asked.path == "/fhir/Coverage")
     assert search.parameters == [("patient", "p1"), ("status", "active"), ("_include", "Coverage:payor")]
     assert all(asked.headers["authorization"] == f"Bearer {TOKEN}" for asked in server.asked)
@@ -131,9 +130,8 @@ async def test_what_was_sent_is_not_asked_for(gathered: Gathered) -> None:
         "x": practitioner(),
     }
     with served(good) as server:
-        records = await gathered(hook(server.base, BY_REFERENCE, prefetch=sent))
+        await gathered(hook(server.base, BY_REFERENCE, prefetch=sent))
     assert server.asked == []
-    assert records.token_use == "not-used"
 
 
 async def test_null_is_an_answer_and_an_outcome_is_none(gathered: Gathered) -> None:
@@ -291,7 +289,6 @@ async def test_without_a_server_that_may_be_called_nothing_is_asked(
         records = await gathered(hook(address, token=token))
     assert server.asked == []
     assert not records.coverage_supplied
-    assert records.token_use == "not-used"
 
 
 @pytest.mark.parametrize("patient_id", ["p1,p2", "../Coverage", "p1?x", "", " "])
@@ -405,6 +402,14 @@ async def test_neither_token_nor_patient_is_logged(gathered: Gathered, caplog: p
 
 
 async def test_the_ehr_has_less_than_the_hooks_time() -> None:
+    deadlines: list[float] = []
+
+    class Clients:
+        def open(self, server: str | None, token: str | None, *, deadline: float) -> None:
+            deadlines.append(deadline)
+
     now = asyncio.get_running_loop().time()
-    assert now < hook_deadline(Settings(hook_seconds=4.0)) < now + 3.5
-    assert now < hook_deadline(Settings(hook_seconds=0.5)) < now + 0.5
+    open_ehr(hook("https://ehr.example.org/fhir"), Clients(), Settings(hook_seconds=4.0))
+    open_ehr(hook("https://ehr.example.org/fhir"), Clients(), Settings(hook_seconds=0.5))
+    assert now + 2.9 < deadlines[0] < now + 3.5
+    assert now + 0.2 < deadlines[1] < now + 0.5
