@@ -49,7 +49,7 @@ def _identity(file: str, form: Mapping[str, Any]) -> Iterator[PolicyFault]:
     for element in ("id", "url"):
         if str(form.get(element, "")).rpartition("/")[2] != stem:
             yield PolicyFault(file, element, f"must end in the file's name, {stem}")
-    if stem.endswith(SUFFIX):
+    if str(form.get("url", "")).endswith(SUFFIX):
         yield PolicyFault(file, "url", f"{SUFFIX} at the end is kept for the adaptive form that every form has")
     extensions = [extension.get("url") for extension in form.get("extension") or ()]
     if form.get("version") and ARTIFACT_VERSION_ALGORITHM not in extensions:

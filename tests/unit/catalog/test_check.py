@@ -171,6 +171,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
         document(FORM, lambda form: form["item"][0].update(answerValueSet="https://x.org/v|1")),
         "https://x.org/v is not in cql/valuesets: answers cannot be checked",
     ),
+    "a form with the name of an adaptive one": (
+        document(FORM, lambda form: form.update(url=form["url"] + "-adaptive")),
+        "-adaptive at the end is kept for the adaptive form",
+    ),
     # files
     "a file that nothing uses": (
         add("questionnaires/zelvora-inital.json", '{"resourceType": "Questionnaire", "status": "draft"}'),

@@ -271,6 +271,51 @@ async def test_a_contained_questionnaire_is_not_believed(rules: Rules, bundle: d
     assert any("answers no form" in note for note in line.notes)
 
 
+def adaptive(response: dict[str, Any], **contained: Any) -> None:
+    """Makes it a response to the adaptive form, with a contained Questionnaire that tells its own story."""
+    url, _, version = response["questionnaire"].partition("|")
+    forged = [{"linkId": "es-sclc", "type": "string", "text": "forged", "readOnly": True}]
+    held = {
+        "resourceType": "Questionnaire",
+        "id": "q",
+        "status": "active",
+        "derivedFrom": [f"{url}-adaptive|{version}"],
+        "item": forged,
+    }
+    response["contained"] = [held | contained]
+    response["questionnaire"] = "#q"
+
+
+async def test_a_response_to_the_adaptive_form_counts_and_its_contained_form_does_not(
+    rules: Rules, bundle: dict[str, Any]
+) -> None:
+    response = by_type(bundle)["QuestionnaireResponse"]
+    adaptive(response)
+    line = await decide(rules, bundle)
+    assert line.outcome is Outcome.APPROVED
+    assert not any("forged" in note for note in line.notes)
+    item = next(item for item in response["item"] if item["linkId"] == "es-sclc")
+    item["answer"] = [{"valueString": "true"}]
+    line = await decide(rules, bundle)
+    assert line.outcome is Outcome.PENDED
+    assert next(f.status for f in line.findings if f.criterion.id == "es-sclc") is Status.UNKNOWN
+
+
+async def test_an_adaptive_form_of_another_version_is_not_counted(rules: Rules, bundle: dict[str, Any]) -> None:
+    response = by_type(bundle)["QuestionnaireResponse"]
+    url = response["questionnaire"].partition("|")[0]
+    adaptive(response, derivedFrom=[f"{url}-adaptive|9.9.9"])
+    assert any("answers no form" in note for note in (await decide(rules, bundle)).notes)
+
+
+async def test_a_note_says_why_an_answer_does_not_count(rules: Rules, bundle: dict[str, Any]) -> None:
+    response = by_type(bundle)["QuestionnaireResponse"]
+    item = next(item for item in response["item"] if item["linkId"] == "es-sclc")
+    item["answer"] = [{"valueString": "secret words"}]
+    line = await decide(rules, bundle)
+    assert any("is not answered with yes or no." in note for note in line.notes)
+
+
 async def test_a_form_without_its_version_counts(rules: Rules, bundle: dict[str, Any]) -> None:
     response = by_type(bundle)["QuestionnaireResponse"]
     response["questionnaire"] = response["questionnaire"].partition("|")[0]
