@@ -465,7 +465,7 @@ class Outbox(Protocol):
     async def subscriptions_of(self, client: ClientId) -> Sequence[Subscription]: ...
 
     async def hasten(self, subscription_id: str, now: datetime) -> None:
-        """Makes a handshake that nobody has sent yet due now."""
+        """Makes what nobody has tried to send yet due now."""
         ...
 
     async def untold(self, limit: int) -> Sequence[Event]:

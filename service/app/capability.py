@@ -15,6 +15,9 @@ from service.fhir.canonical import (
     PAS_GUIDE,
     PAS_OPERATION_INQUIRE,
     PAS_OPERATION_SUBMIT,
+    PAS_SUBSCRIPTION_TOPIC,
+    SUBSCRIPTION_OPERATION_STATUS,
+    SUBSCRIPTION_TOPIC_OF_SERVER,
     versioned,
 )
 from service.settings import Settings
@@ -85,4 +88,10 @@ def _claims() -> list[dict[str, Any]]:
     return [
         {"type": "Claim", "operation": operations},
         {"type": "ClaimResponse", "interaction": [{"code": "read"}]},
+        {
+            "extension": [fhir.extension(SUBSCRIPTION_TOPIC_OF_SERVER, valueCanonical=PAS_SUBSCRIPTION_TOPIC)],
+            "type": "Subscription",
+            "interaction": [{"code": code} for code in ("create", "read", "update", "delete")],
+            "operation": [{"name": "status", "definition": SUBSCRIPTION_OPERATION_STATUS}],
+        },
     ]

@@ -43,7 +43,8 @@ class SqlOutbox:
         return [_subscription(row) for row in rows]
 
     async def hasten(self, subscription_id: str, now: datetime) -> None:
-        unsent = and_(_is(subscription_id, 0), deliveries.c.claims == 0, deliveries.c.delivered_at.is_(None))
+        untried = and_(deliveries.c.attempts == 0, deliveries.c.delivered_at.is_(None))
+        unsent = and_(deliveries.c.subscription_id == subscription_id, untried)
         await self._write(lambda connection: connection.execute(update(deliveries).where(unsent).values(due_at=now)))
 
     async def untold(self, limit: int) -> Sequence[Event]:

@@ -1,0 +1,416 @@
+"""Notifications, sent to a real subscriber on this machine: shape, order, headers, retries, giving up, reach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fhir.resources.R4B import get_fhir_model_class
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.ehr.connection import open_http
+from service.errors import ServiceError
+from service.fhir.outcome import answer_for, operation_outcome
+from service.fhir.parse import StructureCheck
+from service.pas.notify import Notifier, NotifyDependencies
+from service.pas.routes import SHAPES
+from service.pas.shape import Version
+from service.pas.subscription import reach_of
+from service.pas.subscription_routes import SubscriptionDependencies, build
+from service.policy.case import CaseId
+from service.ports import CASE_CHANGED, CaseChange, Event
+from service.settings import Settings
+from service.store.sql import SqlStore, open_store
+from service.wire import fhir_response
+from tests.unit.pas import bundles as b
+from tests.unit.pas.payer import CLINIC, Payer, response_of
+from tests.unit.pas.subscriber import Subscriber, free_port, running_subscriber, value_of
+
+Json = dict[str, Any]
+TOPIC = "http://hl7.org/fhir/us/davinci-pas/SubscriptionTopic/PASSubscriptionTopic"
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
+BASES: dict[Version, str] = {"2.2.1": "/fhir", "2.0.1": "/2.0.1/fhir"}
+CONTENTS: dict[Version, str] = {"2.2.1": "full-resource", "2.0.1": "id-only"}
+BOTH = pytest.mark.parametrize("version", BASES)
+
+
+def subscription(endpoint: str, version: Version = "2.2.1", *filters: str, **channel: Any) -> Json:
+    criteria = [{"url": BACKPORT + "filter-criteria", "valueString": one} for one in filters or FILTER]
+    return {
+        "resourceType": "Subscription",
+        "status": "requested",
+        "reason": "to be told",
+        "criteria": TOPIC,
+        "_criteria": {"extension": criteria},
+        "channel": {
+            "type": "rest-hook",
+            "endpoint": endpoint,
+            "payload": "application/fhir+json",
+            "_payload": {"extension": [{"url": BACKPORT + "payload-content", "valueCode": CONTENTS[version]}]},
+            **channel,
+        },
+    }
+
+
+FILTER = ("org-identifier=1245319599",)
+
+
+class Notified:
+    """A payer with an outbox, its Subscription routes, and one notifier that works when it is told to."""
+
+    def __init__(self, payer: Payer, store: SqlStore, settings: Settings) -> None:
+        payer.dependencies = replace(payer.dependencies, store=store)
+        self.payer, self.store, self.settings = payer, store, settings
+        self.metrics = CollectorRegistry()
+        self.woken: list[list[str]] = []
+        self.http = open_http(reach_of(CLINIC, settings), settings.notify_timeout_seconds)
+        given = payer.dependencies
+        self.notifier = Notifier(
+            NotifyDependencies(
+                settings, store, store.outbox(), given.codes, SHAPES, given.clock, given.ids, self.http
+            ),
+            self.metrics,
+        )
+        self.app = self._app()
+
+    def _app(self) -> FastAPI:
+        app = FastAPI()
+        given = self.payer.dependencies
+        dependencies = SubscriptionDependencies(
+            self.settings,
+            self.store.outbox(),
+            given.codes,
+            given.clock,
+            given.ids,
+            given.access,
+            given.check,
+            self._wake,
+        )
+        for version, base in BASES.items():
+            app.include_router(build(dependencies, SHAPES[version]), prefix=base)
+
+        async def refuse(request: Request, error: Exception) -> Response:
+            return fhir_response(operation_outcome(error), answer_for(error).status)
+
+        app.add_exception_handler(ServiceError, refuse)
+        return app
+
+    def _wake(self) -> None:
+        self.woken.append([])
+
+    async def call(self, method: str, path: str, body: Json | None = None, client: str = "clinic") -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url="https://payer.example.org"
+        ) as http:
+            return await http.request(method, path, json=body, headers={"x-client": client})
+
+    async def subscribe(self, body: Json, version: Version = "2.2.1") -> str:
+        answer = await self.call("POST", f"{BASES[version]}/Subscription", body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def status(self, subscription_id: str) -> str | None:
+        found = await self.store.outbox().subscription(subscription_id)
+        return None if found is None else found.status
+
+    async def pended(self, client: str = "clinic") -> CaseId:
+        """A new pended case."""
+        answer = await self.payer.submit(b.bundle({b.RESPONSE: b.response({})}), client=client)
+        return CaseId(response_of(answer)["id"])
+
+    async def changed(self, case_id: CaseId, event_id: str) -> None:
+        found = await self.store.case(case_id)
+        assert found is not None
+        event = Event(event_id, CASE_CHANGED, case_id, self.payer.clock.now())
+        await self.store.save(CaseChange(found[0], found[0].revision, {"kind": "test"}, (event,)))
+
+    async def tell(self, turns: int = 1) -> None:
+        for _ in range(turns):
+            await self.notifier.turn()
+            await self.notifier.settled()
+
+    def figure(self, name: str, **labels: str) -> float | None:
+        return self.metrics.get_sample_value(name, labels)
+
+
+Make = Callable[..., Notified]
+
+
+@pytest.fixture
+async def make(payer: Payer, tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[Notified] = []
+
+    def new(**changes: Any) -> Notified:
+        settings = payer.settings.model_copy(update={"demo": True, **changes})
+        made.append(Notified(payer, open_store(f"sqlite:///{tmp_path / 'outbox.db'}", payer.clock), settings))
+        return made[-1]
+
+    yield new
+    for one in made:
+        await one.notifier.settled()
+        await one.http.aclose()
+        await one.store.close()
+
+
+@pytest.fixture
+def notified(make: Make) -> Notified:
+    return make()
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    with running_subscriber() as running:
+        yield running
+
+
+@BOTH
+async def test_from_request_to_event(
+    notified: Notified, subscriber: Subscriber, check: StructureCheck, version: Version
+) -> None:
+    header = ["Authorization: Bearer t0ken", "X-Odd:  two  spaces "]
+    made = await notified.subscribe(subscription(subscriber.url, version, header=header), version)
+    own = f"https://payer.example.org{BASES[version]}"
+    await notified.tell()
+    case_id = await notified.pended()
+    await notified.changed(case_id, "event-a")
+    await notified.changed(case_id, "event-b")
+    await notified.tell(2)
+
+    assert subscriber.kinds == ["handshake", "event-notification", "event-notification"]
+    for headers, bundle in subscriber.received:
+        assert headers["authorization"] == "Bearer t0ken"
+        assert headers["x-odd"] == "two  spaces"
+        assert headers["content-type"] == "application/fhir+json"
+        get_fhir_model_class("Bundle").model_validate(bundle)
+        assert check.check(bundle) == ()
+        assert bundle["type"] == "history"
+        assert all({"request", "response"} <= set(entry) for entry in bundle["entry"])
+        assert bundle["entry"][0]["request"] == {"method": "GET", "url": f"{own}/Subscription/{made}/$status"}
+        assert value_of(bundle, "subscription") == str({"reference": f"{own}/Subscription/{made}"})
+        assert value_of(bundle, "topic") == TOPIC
+    (_, handshake), (_, first), (_, second) = subscriber.received
+    assert (value_of(handshake, "status"), value_of(first, "status")) == ("requested", "active")
+    assert [value_of(one, "events-since-subscription-start") for one in (handshake, first, second)][::2] == ["0", "2"]
+    assert [event_of(one)["event-number"] for one in (first, second)] == ["1", "2"]
+    focus = event_of(second)["focus"]["reference"]
+    [told] = second["entry"][1:]
+    assert told["fullUrl"] == focus
+    if version == "2.0.1":
+        assert focus == f"{own}/ClaimResponse/{case_id}"
+        assert "resource" not in told
+    else:
+        assert focus == f"{own}/Bundle/event-b"
+        response = told["resource"]
+        assert (response["id"], response["type"]) == ("event-b", "collection")
+        assert response_of(response)["id"] == case_id
+        assert told["request"] == {"method": "POST", "url": "Bundle"}
+        assert told["response"] == {"status": "201"}
+
+
+def event_of(bundle: Json) -> Json:
+    (event,) = [one for one in bundle["entry"][0]["resource"]["parameter"] if one["name"] == "notification-event"]
+    return {part["name"]: next(v for k, v in part.items() if k.startswith("value")) for part in event["part"]}
+
+
+async def test_the_handshake_waits_for_the_answer(notified: Notified, subscriber: Subscriber) -> None:
+    """The notifier runs while the answer is still on its way, and says nothing."""
+    order: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(subscription(subscriber.url)).encode()}
+
+    async def send(message: Any) -> None:
+        await notified.tell()
+        order.append(message["type"] if not subscriber.received else "too late")
+
+    scope = {"type": "http", "method": "POST", "path": "/fhir/Subscription", "headers": [], "query_string": b""}
+    await notified.app({**scope, "client": ("127.0.0.1", 1), "server": ("payer", 443)}, receive, send)
+    assert order == ["http.response.start", "http.response.body"]
+    assert notified.woken
+    await notified.tell()
+    assert subscriber.kinds == ["handshake"]
+
+
+async def test_a_handshake_whose_process_died_is_sent_later(notified: Notified, subscriber: Subscriber) -> None:
+    made = await notified.subscribe(subscription(subscriber.url))
+    found = await notified.store.outbox().subscription(made)
+    assert found is not None
+    await notified.store.outbox().unsubscribe(made)
+    await notified.store.outbox().subscribe(found, notified.payer.clock.now() + timedelta(seconds=30))
+    await notified.tell()
+    assert subscriber.received == []
+    notified.payer.clock.advance(timedelta(seconds=30))
+    await notified.tell()
+    assert subscriber.kinds == ["handshake"]
+
+
+async def test_failures_are_retried_ever_later_until_it_arrives(notified: Notified, subscriber: Subscriber) -> None:
+    subscriber.answers = [500, 503, 200]
+    made = await notified.subscribe(subscription(subscriber.url))
+    tried: list[int] = []
+    for second in range(10):
+        await notified.tell()
+        if len(subscriber.received) > len(tried):
+            tried.append(second)
+        notified.payer.clock.advance(timedelta(seconds=1))
+    assert tried == [0, 2, 6]
+    assert await notified.status(made) == "active"
+    assert notified.figure("notifications_total", result="failed") == 2
+    assert notified.figure("notifications_total", result="delivered") == 1
+
+
+async def test_a_dead_endpoint_ends_in_error_and_in_metrics_and_comes_back(make: Make) -> None:
+    notified = make(notify_attempts=3)
+    made = await notified.subscribe(subscription(f"http://127.0.0.1:{free_port()}/hook"))
+    for _ in range(5):
+        await notified.tell()
+        notified.payer.clock.advance(timedelta(hours=1))
+    assert await notified.status(made) == "error"
+    await notified.notifier.count()
+    assert notified.figure("subscriptions_in_error") == 1
+    assert notified.figure("notifications_total", result="failed") == 3
+    assert notified.figure("notifications_total", result="given-up") == 1
+    await notified.changed(await notified.pended(), "event-a")
+    await notified.tell()
+    read = (await notified.call("GET", f"/fhir/Subscription/{made}")).json()
+    assert read["status"] == "error"
+    with running_subscriber() as alive:
+        changed = {**read, "channel": {**read["channel"], "endpoint": alive.url}}
+        answer = await notified.call("PUT", f"/fhir/Subscription/{made}", changed)
+        assert (answer.status_code, answer.json()["status"]) == (200, "requested")
+        await notified.tell(2)
+        assert alive.kinds == ["handshake", "event-notification"]
+    assert await notified.status(made) == "active"
+    await notified.notifier.count()
+    assert notified.figure("subscriptions_in_error") == 0
+
+
+async def test_a_slow_endpoint_is_let_go_of_and_holds_nobody_up(make: Make, subscriber: Subscriber) -> None:
+    notified = make(notify_timeout_seconds=0.2)
+    subscriber.slow.clear()
+    slow = await notified.subscribe(subscription(subscriber.url))
+    with running_subscriber() as quick:
+        made = await notified.subscribe(subscription(quick.url))
+        await notified.tell()
+        assert (await notified.status(made), await notified.status(slow)) == ("active", "requested")
+    assert notified.figure("notifications_total", result="failed") == 1
+
+
+async def test_a_redirect_is_not_followed(notified: Notified, subscriber: Subscriber) -> None:
+    subscriber.answers = [307]
+    made = await notified.subscribe(subscription(subscriber.url))
+    await notified.tell()
+    assert subscriber.paths == ["/hook"]
+    assert await notified.status(made) == "requested"
+
+
+async def test_what_was_allowed_once_is_asked_again(make: Make, subscriber: Subscriber) -> None:
+    made = await make().subscribe(subscription(subscriber.url))
+    strict = make(demo=False, subscriber_hosts=("elsewhere.example.org",))
+    await strict.tell()
+    assert subscriber.paths == []
+    assert await strict.status(made) == "requested"
+
+
+async def test_a_name_that_leads_to_a_private_address_is_not_called(make: Make, subscriber: Subscriber) -> None:
+    """The host is on the list; what it resolves to decides."""
+    notified = make(demo=False, subscriber_hosts=(f"localhost:{subscriber.port}",))
+    made = await notified.subscribe(subscription(f"https://localhost:{subscriber.port}/hook"))
+    await notified.tell()
+    assert subscriber.paths == []
+    assert notified.figure("notifications_total", result="failed") == 1
+    assert await notified.status(made) == "requested"
+
+
+async def test_only_the_case_s_own_client_is_told(notified: Notified, subscriber: Subscriber) -> None:
+    await notified.subscribe(subscription(subscriber.url))
+    await notified.tell()
+    await notified.changed(await notified.pended(client="other"), "event-a")
+    await notified.tell()
+    assert subscriber.kinds == ["handshake"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        (("org-identifier=1245319599",), True),
+        (("orgIdentifier=1245319599",), True),
+        (("identifier=1245319599",), True),
+        (("identifier=http://hl7.org/fhir/sid/us-npi|1245319599",), True),
+        (("identifier=http://hl7.org/fhir/sid/us-npi%7C1245319599",), True),
+        (("identifier=urn:other|1245319599",), False),
+        (("identifier=9999999999, 1245319599",), True),
+        (("identifier=9999999999",), False),
+        (("identifier=124531959",), False),
+        (("identifier=1245319599", "orgIdentifier=SENDER-ISA"), True),
+        (("identifier=1245319599", "orgIdentifier=9999999999"), False),
+        (("org-identifier=SENDER-APP",), True),
+        (("org-identifier=RECEIVER",), False),
+    ],
+)
+async def test_filters(notified: Notified, subscriber: Subscriber, filters: tuple[str, ...], told: bool) -> None:
+    await notified.subscribe(subscription(subscriber.url, "2.2.1", *filters))
+    await notified.tell()
+    codes = {"applicationSenderCode": "SENDER-APP", "applicationReceiverCode": "RECEIVER"}
+    parts = [
+        {"url": name, "valueString": code} for name, code in {**codes, "interchangeSenderID": "SENDER-ISA  "}.items()
+    ]
+    transmission = {
+        "url": "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-TransmissionIdentifiers",
+        "extension": parts,
+    }
+    bundle = b.bundle({b.RESPONSE: b.response({}), b.CLAIM: b.claim(extension=[transmission])})
+    await notified.changed(CaseId(response_of(await notified.payer.submit(bundle))["id"]), "event-a")
+    await notified.tell()
+    assert subscriber.kinds == ["handshake", *(["event-notification"] if told else [])]
+
+
+async def test_one_that_is_switched_off_or_removed_is_told_nothing(
+    notified: Notified, subscriber: Subscriber
+) -> None:
+    body = subscription(subscriber.url)
+    kept, removed = await notified.subscribe(body), await notified.subscribe(body)
+    await notified.tell()
+    off = await notified.call("PUT", f"/fhir/Subscription/{kept}", {**body, "id": kept, "status": "off"})
+    assert off.json()["status"] == "off"
+    assert (await notified.call("DELETE", f"/fhir/Subscription/{removed}")).status_code == 204
+    assert (await notified.call("GET", f"/fhir/Subscription/{removed}")).status_code == 404
+    await notified.changed(await notified.pended(), "event-a")
+    await notified.tell(2)
+    assert subscriber.kinds == ["handshake", "handshake"]
+
+
+async def test_overdue_cases_are_counted(notified: Notified) -> None:
+    await notified.pended()
+    await notified.notifier.count()
+    assert (notified.figure("cases_pended"), notified.figure("cases_overdue")) == (1, 0)
+    case_id = await notified.pended(client="late")
+    found = await notified.store.case(case_id)
+    assert found is not None
+    past = notified.payer.clock.now() - timedelta(seconds=1)
+    late = replace(found[0], due=past)
+    await notified.store.save(CaseChange(late, late.revision, {"kind": "test"}))
+    await notified.notifier.count()
+    assert (notified.figure("cases_pended"), notified.figure("cases_overdue")) == (2, 1)
+
+
+async def test_no_log_line_tells_headers_or_address(
+    notified: Notified, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscriber.answers = [500]
+    with caplog.at_level(0):
+        await notified.subscribe(subscription(subscriber.url, header=["Authorization: Bearer t0ken"]))
+        await notified.tell()
+    ours = [vars(record) for record in caplog.records if record.name.startswith("service")]
+    assert any(record["reason"] == "status-500" for record in ours if "reason" in record)
+    assert "t0ken" not in str(ours)
+    assert "/hook" not in str(ours)
