@@ -142,6 +142,7 @@ class _Parts:
             evaluator=self.rules.engine,
             prepare=prepare,
             form_errors=self.store.form_errors(),
+            members=self.members,
         )
 
     def pas(self) -> PasDependencies:

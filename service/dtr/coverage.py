@@ -44,6 +44,15 @@ def member_ids(coverage: Resource, settings: Settings) -> frozenset[MemberId]:
     return own or frozenset({MemberId(subscriber.strip())} if isinstance(subscriber, str) and subscriber else ())
 
 
+def own_numbers(coverage: Resource, settings: Settings) -> frozenset[str]:
+    """The coverage's ids in the payer's own system."""
+    return frozenset(
+        identifier["value"].strip()
+        for identifier in coverage.get("identifier") or ()
+        if identifier.get("system") == settings.coverage_system and isinstance(identifier.get("value"), str)
+    )
+
+
 def _payor_identifiers(
     payor: Mapping[str, Any], coverage: Resource, referenced: tuple[Resource, ...]
 ) -> Iterator[Mapping[str, Any]]:

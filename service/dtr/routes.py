@@ -23,7 +23,7 @@ from service.errors import NotFound
 from service.fhir.build import bundle, entry
 from service.fhir.canonical import split_canonical
 from service.fhir.parse import StructureCheck
-from service.ports import Caller, Clock, Evaluator, Ids, PolicyRegistry, Resource, Store
+from service.ports import Caller, Clock, Evaluator, Ids, MemberDirectory, PolicyRegistry, Resource, Store
 from service.settings import Settings
 from service.wire import FhirAccess, fhir_response, read_body, read_json
 
@@ -46,6 +46,7 @@ class DtrDependencies:
     evaluator: Evaluator
     prepare: Prepare
     form_errors: FormErrors
+    members: MemberDirectory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,13 @@ def _package(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape) -> 
         parameters = await _received(request, dependencies, "Parameters")
         packager = Packager(
             shape=shape,
-            sources=Sources(dependencies.registry, dependencies.store, dependencies.settings, shelves.of(caller)),
+            sources=Sources(
+                dependencies.registry,
+                dependencies.store,
+                dependencies.settings,
+                shelves.of(caller),
+                dependencies.members,
+            ),
             logic=ChartLogic(dependencies.evaluator, dependencies.prepare),
             clock=dependencies.clock,
             ids=dependencies.ids,

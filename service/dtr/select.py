@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from service.determine.determiner import has_renewable
-from service.dtr.coverage import member_ids
+from service.dtr.coverage import member_ids, own_numbers
 from service.dtr.order import Ordered, is_order, ordered, reference_to, requested_start
 from service.dtr.request import Given, PackageRequest
 from service.dtr.shelf import Content, Shelf
@@ -18,8 +18,9 @@ from service.fhir.canonical import split_canonical, versioned
 from service.fhir.outcome import issue
 from service.form.adaptive import adaptive_url
 from service.policy.case import MemberId
+from service.policy.membership import Missing, NoMember, Presented
 from service.policy.model import INITIAL, RENEWAL, Policy
-from service.ports import Assertion, Caller, PolicyRegistry, Store
+from service.ports import Assertion, Caller, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 
 
@@ -31,6 +32,7 @@ class Sources:
     store: Store
     settings: Settings
     shelf: Shelf
+    members: MemberDirectory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +176,23 @@ async def _on_file(policy: Policy, start: date, request: PackageRequest, sources
     for coverage in request.coverages:
         members |= member_ids(coverage.resource, sources.settings)
     for member in sorted(members):
+        if not await _is_known(member, start, request, sources):
+            continue
         if has_renewable(await sources.store.authorizations(member, policy.ref.id), policy, start):
             return True
     return False
+
+
+async def _is_known(member: MemberId, start: date, request: PackageRequest, sources: Sources) -> bool:
+    """Whether the directory, where one is loaded, knows the member and the coverage.
+
+    A coverage that has ended does not change the form: the authorization is the member's all the same.
+    """
+    if sources.members is None:
+        return True
+    numbers = frozenset(number for c in request.coverages for number in own_numbers(c.resource, sources.settings))
+    verdict = await sources.members.find(Presented(member, numbers), start)
+    return not isinstance(verdict, NoMember) or verdict.reason is Missing.NO_ACTIVE_COVERAGE
 
 
 def _asserted(assertion: Assertion | None, policy_id: str, shelf: Shelf) -> Content | None:

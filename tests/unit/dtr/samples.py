@@ -24,7 +24,7 @@ from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
-from service.ports import Assertion, Caller, Evaluation, Evaluator, PolicyRegistry
+from service.ports import Assertion, Caller, Evaluation, Evaluator, MemberDirectory, PolicyRegistry
 from service.settings import Settings
 from service.store.form_errors import MemoryFormErrors
 from service.store.memory import MemoryStore
@@ -159,6 +159,7 @@ class Service:
     ends: Mapping[str, date] = field(default_factory=dict)
     assertions: tuple[Assertion, ...] = ()
     form_errors: MemoryFormErrors = field(default_factory=MemoryFormErrors)
+    members: MemberDirectory | None = None
 
     async def call(self, version: Version, method: str, path: str, **more: Any) -> httpx.Response:
         store = StoreDouble(self.ends)
@@ -174,6 +175,7 @@ class Service:
             evaluator=self.evaluator,
             prepare=prepare,
             form_errors=self.form_errors,
+            members=self.members,
         )
         app = FastAPI()
         app.include_router(build(dependencies, version), prefix=SHAPES[version].base_path)
