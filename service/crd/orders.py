@@ -78,7 +78,7 @@ def _faults(resource: Json, place: str, check: StructureCheck) -> list[Fault]:
 
 
 def _says_nothing_ordered(fault: Fault) -> bool:
-    """A MedicationRequest without medication[x], as clients send it while it is being written, is an open question."""
+    """A MedicationRequest without medication[x], as clients send it while it is written, is an open question."""
     absent = fault.code == "required" or fault.problem.startswith("is empty")
     return absent and fault.expression == "MedicationRequest.medication"
 
