@@ -9,13 +9,16 @@ from starlette.responses import Response
 
 from service.fhir import build as fhir
 from service.fhir.canonical import (
+    CORE_OPERATION_EXPAND,
     DTR_GUIDE,
+    DTR_OPERATION_LOG_ERRORS,
     DTR_OPERATION_PACKAGE,
     FHIR_VERSION,
     PAS_GUIDE,
     PAS_OPERATION_INQUIRE,
     PAS_OPERATION_SUBMIT,
     PAS_SUBSCRIPTION_TOPIC,
+    SDC_OPERATION_NEXT_QUESTION,
     SUBSCRIPTION_OPERATION_STATUS,
     SUBSCRIPTION_TOPIC_OF_SERVER,
     versioned,
@@ -25,6 +28,15 @@ from service.wire import fhir_response
 
 # When the interface last changed; CapabilityStatement.date is mandatory.
 _DATE: Final = "2026-11-22"
+# As the guide's dtr-payer-service names them; no `instantiates`, since that also claims how it is deployed (HRex).
+_OPERATIONS: Final = {
+    "Questionnaire": {
+        "questionnaire-package": DTR_OPERATION_PACKAGE,
+        "next-question": SDC_OPERATION_NEXT_QUESTION,
+        "log-questionnaire-errors": DTR_OPERATION_LOG_ERRORS,
+    },
+    "ValueSet": {"expand": CORE_OPERATION_EXPAND},
+}
 _SMART_SECURITY: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
@@ -75,8 +87,9 @@ def _definitional(kind: str) -> dict[str, Any]:
         "interaction": [{"code": "read"}, {"code": "search-type"}],
         "searchParam": [{"name": "url", "type": "uri"}, {"name": "version", "type": "token"}],
     }
-    if kind == "Questionnaire":
-        entry["operation"] = [{"name": "questionnaire-package", "definition": DTR_OPERATION_PACKAGE}]
+    operations = _OPERATIONS.get(kind)
+    if operations:
+        entry["operation"] = [{"name": name, "definition": url} for name, url in operations.items()]
     return entry
 
 
