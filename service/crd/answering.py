@@ -18,7 +18,7 @@ from service.crd.orders import Order
 from service.crd.prefetch import Records
 from service.crd.statement import Situation, requested_pathway, settling, state
 from service.crd.system_actions import Annotation, earlier_ids, update_action
-from service.errors import DeadlinePassed
+from service.errors import DeadlinePassed, StoreFailed
 from service.fhir.build import Json
 from service.fhir.canonical import versioned
 from service.fhir.json import content_hash, encode
@@ -63,7 +63,10 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call as read, with what is the same for all its orders; `references` are theirs."""
+    """One call as read, with what is the same for all its orders; `references` are theirs.
+
+    `failed` says that our own records cannot be reached, so nothing is looked up and nothing can be promised.
+    """
 
     hook: HookCall
     caller: Caller
@@ -71,6 +74,7 @@ class Call:
     coverage: PresentedCoverage
     references: frozenset[str]
     now: datetime
+    failed: bool = False
 
     @property
     def today(self) -> date:
@@ -201,6 +205,8 @@ def _identity(order: Order, match: Match | None, call: Call) -> _Identity:
 
 async def _look_up(order: Order, identity: _Identity, match: Match | None, call: Call, payer: Payer) -> _Looked:
     """What is on file, within the hook's time; when it runs out the answer says so (CRD 2.2.1 resp-43)."""
+    if call.failed:
+        return _Looked(failed=True)
     elapsed = (payer.clock.now() - call.now).total_seconds()
     client = call.caller.client
     try:
@@ -213,7 +219,7 @@ async def _look_up(order: Order, identity: _Identity, match: Match | None, call:
             # Authorizations belong to a member, so they count only where we believe who the member is.
             if match and member and found.is_known(trusted=trusts_presented(payer.settings)):
                 held = await payer.store.authorizations(member, match.policy_id)
-    except (TimeoutError, DeadlinePassed):
+    except (TimeoutError, DeadlinePassed, StoreFailed):
         return _Looked(failed=True)
     ours = [a for a in carried if a and (a.client, a.coverage_key) == (client, call.coverage_key)]
     same = (assertion for assertion in ours if _is_same_order(assertion, order, identity, call))

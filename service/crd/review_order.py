@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,10 +19,12 @@ from service.crd.gather import gather, needs_of, open_ehr, with_orders
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
 from service.crd.prefetch import read_records
+from service.errors import StoreFailed
 from service.fhir.build import Json
 from service.policy.model import Pathway, PolicyRef
 from service.ports import Caller, EhrClient, LoadedPolicy, PolicyRegistry, Resource
 
+_LOG: Final = logging.getLogger(__name__)
 NOT_USED: Final = "not-used"  # metricTokenUse of CRD 2.2.1; a code, no token
 
 
@@ -45,13 +48,10 @@ async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: Read
         return Reviewed({"cards": []}, token_use=ehr.token_use if ehr else NOT_USED)
     coverage = read_coverage(hook, records, payer.settings)
     call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
-    answered: list[Answered] = []
-    for order in orders:
-        taken = frozenset(each.assertion.id for each in answered)
-        answered.append(await answer_order(order, call, payer, taken))
+    answered = await _answered(orders, call, payer)
     wanted = hook.configuration.wants(COVERAGE_INFO)
     if wanted:
-        await payer.store.save_assertions([answer.assertion for answer in answered if answer.action])
+        answered = await _remembered(answered, orders, call, payer)
     advised = [answer.advised for answer in answered if answer.advised]
     if read is not None and hook.configuration.wants(CLAIM):
         advised = await _with_charts(advised, call, payer, (read, ehr))
@@ -61,6 +61,24 @@ async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: Read
     if (wanted and actions) or (hook.primary and hook.version is CrdVersion.STU2):
         response["systemActions"] = actions if wanted else []
     return Reviewed(response, tuple(answered), ehr.token_use if ehr else NOT_USED)
+
+
+async def _answered(orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
+    answered: list[Answered] = []
+    for order in orders:
+        taken = frozenset(each.assertion.id for each in answered)
+        answered.append(await answer_order(order, call, payer, taken))
+    return answered
+
+
+async def _remembered(answered: list[Answered], orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
+    """The answers, on disk; where that fails, answers that promise nothing (CRD 2.2.1 resp-43)."""
+    try:
+        await payer.store.save_assertions([answer.assertion for answer in answered if answer.action])
+    except StoreFailed:
+        _LOG.error("assertions could not be kept, so the orders were told that nothing can be said now")
+        return await _answered(orders, replace(call, failed=True), payer)
+    return answered
 
 
 def _worth_an_answer(orders: Sequence[Order], hook: HookCall, registry: PolicyRegistry) -> Sequence[Order]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,7 +17,7 @@ from service.crd.discovery import SERVICES, discovery
 from service.crd.hooks import read_hook
 from service.crd.metrics import Measured, metric_data
 from service.crd.review_order import Reviewed, review_orders
-from service.errors import Fault, InvalidResource, NotFound, ServiceError
+from service.errors import Fault, InvalidResource, NotFound, ServiceError, StoreFailed
 from service.fhir.json import encode
 from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
@@ -25,6 +26,7 @@ from service.ports import Caller, Clock, EhrClients, Exchange, Ids, MemberDirect
 from service.settings import Settings
 from service.wire import HookAccess, fhir_response, read_body, read_json
 
+_LOG: Final = logging.getLogger(__name__)
 _JSON: Final = "application/json"
 METRIC_DATA: Final = "crd-metric-data"
 """The kind of exchange that holds a call's CRDMetricData as its response."""
@@ -140,7 +142,11 @@ async def _kept(
             response=bytes(answered.response.body),
         )
         measured = _measured(call, hook, (received, issues, answered.reviewed), dependencies) if hook else ()
-        await dependencies.store.log_exchange(call, *measured)
+        try:
+            await dependencies.store.log_exchange(call, *measured)
+        except StoreFailed:
+            # The answer is given all the same: what it promises is on disk already, or it promises nothing.
+            _LOG.error("a call could not be kept", extra={"kind": kind})
     return answered.response
 
 

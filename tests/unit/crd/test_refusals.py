@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from service.errors import DeadlinePassed, Forbidden, NotAuthenticated, ServiceError
+from service.errors import DeadlinePassed, Forbidden, NotAuthenticated, ServiceError, StoreFailed
 from service.policy.case import Authorization, MemberId
-from service.ports import Caller
+from service.ports import Assertion, Caller, Exchange
 from service.settings import Settings
 from service.store.memory import MemoryStore
 from tests.unit.crd.conftest import Endpoint
@@ -389,6 +389,42 @@ async def test_records_that_do_not_answer_end_in_an_answer(opened: Opened, store
     assert told["reason"][0]["coding"][0]["code"] == "technical"
     old = said(await endpoint.call(request(version="2.0")))
     assert (old["covered"], old["info-needed"]) == (["conditional"], ["OTH"])
+
+
+class BrokenStore(MemoryStore):
+    """A database that went away. `reads` says whether it can still be read."""
+
+    def __init__(self, *, reads: bool) -> None:
+        super().__init__()
+        self.reads = reads
+
+    async def authorizations(self, member: MemberId, policy_id: str) -> Sequence[Authorization]:
+        if self.reads:
+            return ()
+        raise StoreFailed("The database failed.")
+
+    async def save_assertions(self, assertions: Sequence[Assertion]) -> None:
+        raise StoreFailed("The database failed.")
+
+    async def log_exchange(self, *exchanges: Exchange) -> None:
+        raise StoreFailed("The database failed.")
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_without_a_database_the_answer_promises_nothing(
+    opened: Opened, reads: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = opened(store=BrokenStore(reads=reads))
+    for version, level in (("2.2", "indeterminate"), ("2.0", "conditional")):
+        response = await endpoint.call(request(version=version))
+        told = said(response)
+        assert (told["covered"], told["pa-needed"]) == ([level], [level])
+        assert "questionnaire" not in told
+        assert "could not be read in time" in told["reason"][0]["text"]
+    assert {record.message for record in caplog.records} == {
+        "assertions could not be kept, so the orders were told that nothing can be said now",
+        "a call could not be kept",
+    }
 
 
 async def test_no_answer_is_given_to_what_is_no_order(endpoint: Endpoint) -> None:
