@@ -50,7 +50,7 @@ def add_items(lines: list[Answered]) -> list[Json]:
 
 def _add_item(answered: Answered) -> Json:
     item, codes = answered.item, answered.rendering.codes
-    providers = authorized_providers(item, answered.received)
+    providers = authorized_providers(answered)
     made: Json = {
         "extension": list(_extensions(answered)),
         "itemSequence": [answered.line.determination.sequence],

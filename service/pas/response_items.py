@@ -152,7 +152,7 @@ def _extensions(answered: Answered) -> Iterator[Json]:
     yield from stay_extensions(answered)
     yield from _diagnoses(answered)
     if granted:
-        for provider in authorized_providers(item, answered.received):
+        for provider in authorized_providers(answered):
             yield _authorized_provider(provider, answered.rendering)
         yield _authorized_detail(answered)
 
@@ -166,9 +166,13 @@ def _diagnoses(answered: Answered) -> Iterator[Json]:
             yield {"url": PAS_COMMUNICATED_DIAGNOSIS, "valueCodeableConcept": concept}
 
 
-def authorized_providers(item: Json, received: Received) -> list[str]:
+def authorized_providers(answered: Answered) -> list[str]:
     """fullUrls of the practitioners or organizations asked for: the line's care team, else the whole claim's,
-    else the requestor. A role stands for its practitioner, else its organization (the extension takes no role)."""
+    else the requestor. A role stands for its practitioner, else its organization (the extension takes no role).
+    None for a line that this version of the request does not have: its team is that of an earlier one."""
+    if answered.line.carried is not None:
+        return []
+    item, received = answered.item, answered.received
     team = listed(received.claim, "careTeam")
     pointed = numbers(item, "careTeamSequence")
     members = [member for member in team if member.get("sequence") in pointed] or [

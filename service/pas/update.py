@@ -92,7 +92,7 @@ def compare(versions: Versions, request: PriorAuthRequest) -> Update:
                 if whole
                 else _kept(known, versions.prior.case)
             )
-            settled[sequence] = replace(kept, carried=versions.prior.items.get(sequence))
+            settled[sequence] = replace(kept, carried=_carried(versions.prior.items[sequence]))
     return Update(settled, tuple(to_decide))
 
 
@@ -122,6 +122,13 @@ def _withdrawn(versions: Versions, item: Json) -> bool:
 def _stands(versions: Versions, known: CaseLine, item: Json) -> bool:
     outcome = known.determination.outcome
     return outcome in GRANTED | {Outcome.DENIED} and not changed(item) and _same(versions, item)
+
+
+def _carried(item: Json) -> Json:
+    """The item without what it pointed to: sequences and references mean something else in a later request."""
+    kept = {name: value for name, value in item.items() if not name.endswith(("Sequence", "Reference"))}
+    left = [one for one in listed(item, "extension") if "valueReference" not in one]
+    return {**kept, "extension": left, "sequence": item["sequence"]}
 
 
 def _kept(line: CaseLine, case: Case) -> CaseLine:

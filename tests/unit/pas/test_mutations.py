@@ -19,7 +19,8 @@ from service.pas.shape import Version
 from service.pas.submit import Submit
 from tests.unit.fhir.mutations import mutate_blindly
 from tests.unit.pas import bundles as b
-from tests.unit.pas.payer import CLINIC, Payer, code_of, response_of
+from tests.unit.pas.changes import cancelled, info, update
+from tests.unit.pas.payer import CLINIC, Payer, action_of, code_of, response_of
 from tests.unit.pas.stories import STORIES
 from tests.unit.pas.test_response import assert_bundle
 
@@ -126,6 +127,23 @@ def test_breaking_a_request_never_gets_it_approved(new_payer: Callable[[], Payer
     found = answer(new_payer(), mutated(STORIES[story](), seed, DAMAGES), "2.2.1")
     if found is not None:
         assert "A1" not in {code_of(item) for item in response_of(found).get("item", [])}
+
+
+@MANY
+@given(unmet=st.booleans(), seed=st.integers(0, 2**32), version=st.sampled_from(VERSIONS))
+def test_a_broken_update_is_answered_or_refused_and_gets_nothing_new(
+    new_payer: Callable[[], Payer], unmet: bool, seed: int, version: Version
+) -> None:
+    payer = new_payer()
+    doubt = {b.RESPONSE: b.response({**b.ANSWERS, "es-sclc": False})}
+    old = response_of(asyncio.run(payer.submit(b.bundle(doubt if unmet else {}), version)))
+    fewer = info(b.item(1, quantity={"value": 9, "unit": "unit"}), "changed")
+    found = answer(payer, mutated(update(fewer, cancelled(b.item(2)), changed=doubt), seed, DAMAGES), version)
+    if found is None:
+        return
+    assert_bundle(found)
+    numbers = {action_of(item).get("number") for item in response_of(found).get("item", [])} - {None}
+    assert numbers <= {old.get("preAuthRef")}
 
 
 @MANY
