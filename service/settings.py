@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     ehr_private_addresses: bool = Field(
         default=False, description="Those hosts may have addresses of a private network (never link-local ones)"
     )
+    smart_issuers: Path | None = Field(
+        default=None, description="TOML file of EHRs that may launch the SMART app (see docs/operations.md)"
+    )
     ehr_seconds: float = Field(default=2.5, description="Time limit of one request to a client's FHIR server")
     subscriber_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -16,15 +16,20 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access.assemble import Access, open_access
+from service.access.development import DEMO
 from service.app import answers, capability, home, operations
 from service.app.chart_reader import ChartReader
 from service.app.notifications import open_notifications
 from service.app.parts import Rules, build_rules, database_url
 from service.crd import routes as crd
 from service.demo import routes as demo
+from service.demo.smart import CLIENT_ID, Authorization
 from service.dtr import routes as dtr
+from service.dtr.app.assemble import open_app
 from service.dtr.populate import Chart, ChartLogic, populate
+from service.ehr.app_key import new_key
 from service.ehr.client import open_ehr_clients
+from service.ehr.issuers import Issuer, Registrations, load_registrations, registrations
 from service.engine.prepare import prepare
 from service.errors import NotFound
 from service.fhir.canonical import split_canonical
@@ -65,6 +70,7 @@ def create_app(
     )
     answers.install_errors(app)
     _include(app, parts, parts.metrics)
+    parts.include_dtr_app(app)
     if settings.demo:
         parts.include_demo(app)
     if settings.cors_origins:
@@ -92,11 +98,14 @@ class _Parts:
         self.clock = clock
         self.ids = ids
         self.metrics = CollectorRegistry()
+        # Clients that reach this very process, and those of launches' EHRs.
+        self.own: list[httpx.AsyncClient] = []
+        self.registered = _registered(rules.settings)
         self.notifications = open_notifications(self.pas(), store.outbox(), self.metrics)
 
     def lifespan(self, outward: httpx.AsyncClient) -> Any:
         @asynccontextmanager
-        async def run(app: FastAPI) -> AsyncIterator[None]:
+        async def run(_app: FastAPI) -> AsyncIterator[None]:
             for loaded in self.rules.registry.all():
                 await self.rules.engine.warm(loaded.logic)
             if self.settings.trust_presented_coverage and not self.settings.demo:
@@ -106,8 +115,7 @@ class _Parts:
             gc.freeze()
             async with self.notifications.running():
                 yield
-            client = getattr(app.state, "payer", None)
-            if client is not None:
+            for client in self.own:
                 await client.aclose()
             await outward.aclose()
             await self.ehr.close()
@@ -170,11 +178,30 @@ class _Parts:
             ids=self.ids,
         )
 
+    def include_dtr_app(self, app: FastAPI) -> None:
+        """The SMART app sends requests by HTTP, in this process, like any provider's software."""
+        router, ehrs = open_app(self.dtr(), self.registered, self._payer(app))
+        self.own.append(ehrs)
+        app.include_router(router, prefix="/dtr")
+
+    def _payer(self, app: FastAPI) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1")
+        self.own.append(client)
+        return client
+
     def include_demo(self, app: FastAPI) -> None:
         """The demo EHR calls the payer by HTTP, in this process, as a caller of this machine."""
-        transport = httpx.ASGITransport(app=app)
-        app.state.payer = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
-        dependencies = demo.DemoDependencies(self.settings, self.clock, self.ids, app.state.payer, self._fill)
+        payer, base = self._payer(app), self.settings.base_url
+
+        async def app_keys() -> dict[str, Any]:
+            answer = await payer.get("/dtr/jwks.json")
+            keys: dict[str, Any] = answer.json()
+            return keys
+
+        authorization = Authorization(
+            f"{base}/demo/fhir", f"{base}/demo/oauth", f"{base}/dtr/callback", (self.clock, new_key(), app_keys)
+        )
+        dependencies = demo.DemoDependencies(self.settings, self.clock, self.ids, payer, self._fill, authorization)
         app.include_router(demo.build(dependencies), prefix="/demo")
 
     async def _fill(
@@ -199,6 +226,23 @@ class _Parts:
 
     def _now(self) -> datetime:
         return self.clock.now()
+
+
+def _registered(settings: Settings) -> Registrations:
+    """The EHRs that may launch our app; in the demo, the demo EHR besides."""
+    listed = load_registrations(settings.smart_issuers)
+    if not settings.demo:
+        return listed
+    demo_ehr = Issuer(
+        iss=f"{settings.base_url}/demo/fhir",
+        name="Demo EHR",
+        client_id=CLIENT_ID,
+        method="private_key_jwt",
+        origins=(settings.base_url,),
+        client=DEMO,
+        key=new_key(),
+    )
+    return registrations((*listed.by_iss.values(), demo_ehr), listed.payer)
 
 
 def _include(app: FastAPI, parts: _Parts, metrics: CollectorRegistry) -> None:

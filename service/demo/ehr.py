@@ -10,7 +10,6 @@ from typing import Final
 
 from service.demo.chart import Chart, open_chart
 from service.demo.claim import Numbers, inquiry_bundle, request_bundle
-from service.demo.decision import decision_of, read_decision
 from service.demo.hooks import HookAnswer, HookCall, hook_request, read_answer
 from service.demo.package import Package, form_request, package_request, read_package
 from service.demo.payer import Guides, Payer
@@ -19,6 +18,7 @@ from service.demo.prefill import Fill, prefilled_answers
 from service.demo.progress import OpenForm, Progress, Sent
 from service.demo.questions import draw, questions
 from service.demo.response import Filled, questionnaire_response
+from service.demo.smart import USERS, Context
 from service.demo.store import EhrStore
 from service.demo.stories import (
     Earlier,
@@ -30,7 +30,8 @@ from service.demo.stories import (
     load_stories,
     typed_answers,
 )
-from service.errors import Conflict
+from service.dtr.app.decision import decision_of, read_decision
+from service.errors import Conflict, InvalidResource
 from service.form.questionnaire import read_form
 from service.ports import Clock, Ids
 from service.settings import Settings
@@ -152,6 +153,14 @@ class DemoEhr:
         sent = await self._send(chart, replace(opened, answers=posted.answers), numbers, progress.guides)
         self._progress[story.id] = replace(kept, sent=sent)
         return posted
+
+    def launch_context(self, story: Story, user: str) -> Context:
+        """What a launch of an app from the story's order is about; InvalidResource for an unknown user."""
+        if user not in USERS:
+            raise InvalidResource("Choose one of the clinic's users.")
+        chart = self.chart(story)
+        order = f"{chart.order['resourceType']}/{chart.order['id']}"
+        return Context(chart.patient["id"], (order, f"Coverage/{chart.coverage['id']}"), user)
 
     async def ask_again(self, story: Story) -> None:
         """Claim/$inquire: whether the payer has decided since."""

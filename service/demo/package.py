@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.demo.chart import Chart
-from service.demo.payer import PayerRefused
+from service.dtr.app.payer import PayerRefused
 from service.fhir.build import Json, parameter, parameters
 
 _BUNDLE_NAMES = frozenset({"packagebundle", "return"})

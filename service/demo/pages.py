@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service.demo.payer import PayerRefused
 from service.demo.posted import Fields
+from service.dtr.app.payer import PayerRefused
 from service.errors import Forbidden, InvalidResource, ServiceError
 from service.fhir.outcome import answer_for
 from service.settings import Settings

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
 
 import httpx
 
-from service.errors import EhrUnavailable, ServiceError
+from service.dtr.app.payer import PayerDoor, PayerRefused
 from service.fhir import canonical
 from service.fhir.build import Json
-from service.fhir.json import decode, encode
 from service.settings import Settings
 from service.wire import FHIR_JSON
 
@@ -40,13 +38,6 @@ class Guides(StrEnum):
     def reason_codes(self) -> str:
         """Code system of documentation purposes (withpa, ...)."""
         return canonical.CRD_COVERAGE_CODES if self is Guides.NEWEST else canonical.CRD_TEMP
-
-
-class PayerRefused(ServiceError):
-    """The payer answered with an error; `text` holds its own words."""
-
-
-_UNREADABLE: Final = "The payer's answer could not be read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +69,4 @@ class Payer:
         return await self._answer("POST", f"{guides.fhir_base}/Claim/$inquire", request, FHIR_JSON)
 
     async def _answer(self, method: str, path: str, sent: Json | None, media_type: str) -> Json:
-        content = None if sent is None else encode(sent)
-        headers = {"Accept": media_type, "Content-Type": media_type}
-        try:
-            response = await self.client.request(method, path, content=content, headers=headers)
-        except httpx.HTTPError:
-            raise EhrUnavailable("The payer could not be reached. Try again in a moment.") from None
-        answer = self._read(response.content)
-        if response.is_success:
-            return answer
-        raise PayerRefused(f"The payer answered with an error ({response.status_code}): {_words(answer)}")
-
-    def _read(self, body: bytes) -> Json:
-        try:
-            answer = decode(body, max_bytes=self.settings.max_body_bytes, max_depth=self.settings.max_depth)
-        except ServiceError:
-            raise PayerRefused(_UNREADABLE) from None
-        if not isinstance(answer, dict):
-            raise PayerRefused(_UNREADABLE)
-        return answer
-
-
-def _words(outcome: Json) -> str:
-    texts = [_issue_text(issue) for issue in outcome.get("issue", ()) if isinstance(issue, dict)]
-    return " ".join(text for text in texts if text) or "no reason was given."
-
-
-def _issue_text(issue: Json) -> str:
-    text: Any = issue.get("details", {}).get("text") or issue.get("diagnostics") or ""
-    return str(text)
+        return await PayerDoor(self.client, self.settings).ask(method, path, sent, media_type)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.demo.decision import Decision
 from service.demo.hooks import CoverageAnswer, HookAnswer
 from service.demo.payer import Guides
 from service.demo.prefill import Prefilled, Record
 from service.demo.questions import Item
 from service.demo.stories import Setting
+from service.dtr.app.decision import Decision
 from service.fhir.build import Json
 from service.form.questionnaire import Form
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 import httpx
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,8 @@ from service.demo.form_page import form_page
 from service.demo.pages import STATIC, Pages, page_route, read_fields, see, static_file
 from service.demo.payer import Guides, Payer
 from service.demo.prefill import Fill
+from service.demo.smart import Authorization
+from service.demo.smart_routes import smart_router
 from service.demo.views import chart_view
 from service.errors import NotFound
 from service.ports import Clock, Ids
@@ -21,13 +24,17 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DemoDependencies:
-    """`payer` is a client whose base_url is the payer's; `fill` runs a form's population logic over a chart."""
+    """`payer` is a client whose base_url is the payer's; `fill` runs a form's population logic over a chart.
+
+    `authorization` is the clinic's SMART server.
+    """
 
     settings: Settings
     clock: Clock
     ids: Ids
     payer: httpx.AsyncClient
     fill: Fill
+    authorization: Authorization
 
 
 def build(dependencies: DemoDependencies) -> APIRouter:
@@ -39,9 +46,12 @@ def build(dependencies: DemoDependencies) -> APIRouter:
     ehr = DemoEhr(around)
     pages = Pages(settings)
     router = APIRouter(route_class=page_route(pages), include_in_schema=False)
-    router.include_router(fhir_router(ehr))
+    authorization = dependencies.authorization
+    router.include_router(smart_router(authorization, settings))
+    router.include_router(fhir_router(ehr, authorization, dependencies.ids, settings))
     _add_reading(router, ehr, pages)
     _add_acting(router, ehr)
+    _add_app(router, ehr, authorization, settings)
     _add_form(router, ehr, pages, settings)
     return router
 
@@ -108,6 +118,18 @@ def _add_acting(router: APIRouter, ehr: DemoEhr) -> None:
         story = ehr.story(story_id)
         await ehr.ask_again(story)
         return see(f"/demo/{story.id}/decision")
+
+
+def _add_app(router: APIRouter, ehr: DemoEhr, authorization: Authorization, settings: Settings) -> None:
+    @router.post("/{story_id}/open-app")
+    async def open_app(story_id: str, request: Request) -> Response:
+        story = ehr.story(story_id)
+        fields = await read_fields(request, settings)
+        context = ehr.launch_context(story, fields.get("user", [""])[0])
+        if fields.get("without-order"):
+            context = replace(context, references=())
+        query = urlencode({"iss": ehr.base, "launch": authorization.launch(context)})
+        return see(f"/dtr/launch?{query}")
 
 
 def _add_form(router: APIRouter, ehr: DemoEhr, pages: Pages, settings: Settings) -> None:

@@ -21,6 +21,14 @@ class EhrStore:
         """Saves a resource under its type and id, in place of what was there."""
         self._resources[resource["resourceType"], resource["id"]] = resource
 
+    def write(self, resource: Json) -> Json:
+        """Saves what came from outside under its next version; the resource as it is now held."""
+        held = self._resources.get((resource["resourceType"], resource["id"]))
+        meta = {**resource.get("meta", {}), "versionId": str(version_of(held) + 1)}
+        written = {**resource, "meta": meta}
+        self.put(written)
+        return written
+
     def read(self, kind: str, resource_id: str) -> Json:
         """A resource; NotFound."""
         try:
@@ -51,13 +59,18 @@ class EhrStore:
             if name not in _SEARCHES:
                 known = ", ".join(sorted(_SEARCHES))
                 raise NotSupported(f"A search parameter is not known here. Use {known}.")
-        if not {"patient", "subject", "_id"} & parameters.keys():
+        if not {"patient", "subject", "practitioner", "_id"} & parameters.keys():
             raise NotSupported("Search for one patient: add the parameter patient, or _id.")
         return tuple(
             resource
             for (held, _), resource in self._resources.items()
             if held == kind and all(_fits(resource, name, text) for name, text in parameters.items())
         )
+
+
+def version_of(resource: Json | None) -> int:
+    """The version of a resource: 0 for none, 1 as it was loaded."""
+    return 0 if resource is None else int(resource.get("meta", {}).get("versionId", "1"))
 
 
 def searchset(resources: Iterable[Json], base: str) -> Json:
@@ -97,6 +110,7 @@ _SEARCHES: Final[Mapping[str, Callable[[Json, str], bool]]] = {
     "_id": lambda resource, text: resource["id"] == text,
     "patient": lambda resource, text: text.removeprefix("Patient/") in _patients(resource),
     "subject": lambda resource, text: text.removeprefix("Patient/") in _patients(resource),
+    "practitioner": lambda resource, text: resource.get("practitioner", {}).get("reference") == text,
     "status": lambda resource, text: resource.get("status") == text,
     "intent": lambda resource, text: resource.get("intent") == text,
     "code": lambda resource, text: _has_token(_codings(resource, "code", "medicationCodeableConcept"), text),

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from service.demo.decision import read_decision
 from service.demo.hooks import coverage_answers, read_answer
 from service.demo.package import read_package
-from service.demo.payer import Guides, PayerRefused
+from service.demo.payer import Guides
 from service.demo.prefill import prefilled_answers
+from service.dtr.app.decision import read_decision
+from service.dtr.app.payer import PayerRefused
 from service.fhir.build import Json, bundle, entry
 from tests.unit.demo.conftest import COVERAGE_INFORMATION, claim_response
 

@@ -8,8 +8,9 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from service.demo.ehr import DemoEhr
-from service.demo.payer import Guides, PayerRefused
+from service.demo.payer import Guides
 from service.demo.stories import Story
+from service.dtr.app.payer import PayerRefused
 from service.fhir.build import Json
 from service.fhir.bundle import Entries
 from tests.unit.demo.conftest import FakePayer

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.demo.payer import PayerRefused
+from service.dtr.app.payer import PayerRefused
 from service.fhir import canonical
 from service.fhir.build import Json
 

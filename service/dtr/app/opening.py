@@ -1,0 +1,192 @@
+"""A launch becomes an open form: the payer's package, filled from the chart, or a draft taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from service.dtr.app.context import LaunchContext
+from service.dtr.app.drafts import Draft, find_draft, retire
+from service.dtr.app.records import Matter, Parties, read_at, read_chart, read_matter, read_parties
+from service.dtr.package import Packager
+from service.dtr.populate import Chart, ChartEvidence, ChartLogic, populate
+from service.dtr.request import AskedForm, Given, PackageRequest
+from service.ehr.writing import WritingEhr
+from service.errors import MissingElement, NotFound, PrefetchMissing
+from service.fhir.build import Json
+from service.fhir.canonical import CRD_COVERAGE_INFORMATION
+from service.form.questionnaire import Form, read_form
+from service.policy.model import LinkId
+from service.ports import Caller, Clock, LoadedPolicy, PolicyRegistry, Resource
+
+_EXPIRED: Final = (
+    "The draft in the EHR answers an older form, which is no longer in use. It was closed; please answer this one."
+)
+_PARTLY: Final = "The EHR did not give all records ({0}). Questions that they would answer are left to you."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A form on somebody's screen. `items` is what stood in it when it was last saved or opened.
+
+    `base` is the EHR's FHIR base; `draft` what the EHR holds of it; `notices` what the user must know.
+    """
+
+    base: str
+    matter: Matter
+    parties: Parties
+    author: Json
+    loaded: LoadedPolicy
+    questionnaire: Resource
+    form: Form
+    value_sets: tuple[Resource, ...]
+    conditions: tuple[Resource, ...]
+    skeleton: Json
+    items: tuple[Json, ...]
+    evidence: Mapping[LinkId, tuple[ChartEvidence, ...]]
+    draft: Draft | None
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens forms; `logic` reads charts, `packager` is the payer's own operation."""
+
+    packager: Packager
+    registry: PolicyRegistry
+    logic: ChartLogic
+    clock: Clock
+
+    async def open(
+        self, ehr: WritingEhr, patient: str, user: str | None, said: LaunchContext, caller: Caller
+    ) -> Opened:
+        """The form for the launch's order; PrefetchMissing, in the payer's words, when there is none to fill."""
+        now = self.clock.now()
+        if said.order is None:
+            raise MissingElement("The launch names no order. Pick one.")
+        matter = await read_matter(ehr, patient, said.order, said.coverage)
+        package = await self._package(matter, said, caller)
+        questionnaire, skeleton = package["Questionnaire"][0], package["QuestionnaireResponse"][0]
+        found = self.registry.questionnaire(str(skeleton["questionnaire"]))
+        if found is None:
+            raise NotFound("This form is none that can be filled here.")
+        chart, parties, author, (draft, old) = await asyncio.gather(
+            read_chart(ehr, matter, package.get("Library", ())),
+            read_parties(ehr, matter),
+            _author(ehr, user),
+            find_draft(ehr, patient, (said.response, said.order), skeleton["questionnaire"]),
+        )
+        filled = await populate(
+            found[0],
+            questionnaire,
+            Chart(chart.records, patient),
+            logic=self.logic,
+            origin=self.packager.shape.origins["client"],
+            now=now,
+        )
+        notices = [*filled.problems, *([_PARTLY.format(", ".join(chart.unread))] if chart.unread else [])]
+        if old is not None:
+            await retire(ehr, old)
+            notices.append(_EXPIRED)
+        if draft is not None:
+            notices.append(_resumed(draft))
+        return Opened(
+            base=ehr.base,
+            matter=matter,
+            parties=parties,
+            author=author,
+            loaded=found[0],
+            questionnaire=questionnaire,
+            form=read_form(questionnaire),
+            value_sets=tuple(package.get("ValueSet", ())),
+            conditions=tuple(record for record in chart.records if record["resourceType"] == "Condition"),
+            skeleton=skeleton,
+            items=tuple(draft.resource.get("item") or ()) if draft else filled.items,
+            evidence=filled.evidence,
+            draft=draft,
+            notices=tuple(notices),
+        )
+
+    async def _package(self, matter: Matter, said: LaunchContext, caller: Caller) -> dict[str, list[Json]]:
+        """The first package's resources by type."""
+        request = PackageRequest(
+            coverages=(Given(matter.coverage, "Coverage", "the coverage"),),
+            orders=(Given(matter.order, "Order", "the order"),),
+            referenced=(matter.medication,) if matter.medication else (),
+            forms=(),
+            context=said.assertion or _assertion(matter.order),
+            changed_since=None,
+        )
+        try:
+            answer = await self.packager.answer(request, caller)
+        except NotFound:
+            # An assertion of another client, or one that is no longer kept: the order itself says what is needed.
+            answer = await self.packager.answer(replace(request, context=None), caller)
+        found = _first_package(answer)
+        if found is None and said.questionnaire:
+            asked = (AskedForm(said.questionnaire, "appContext", "the form of the launch"),)
+            answer = await self.packager.answer(replace(request, context=None, orders=(), forms=asked), caller)
+            found = _first_package(answer)
+        if found is None:
+            raise PrefetchMissing(" ".join(_remarks(answer)) or "The payer has no form for this order.")
+        return found
+
+
+async def _author(ehr: WritingEhr, user: str | None) -> Json:
+    """A Reference to whoever uses the app; the EHR's fhirUser, with the name where it can be read."""
+    named = ehr.named(user) if user else None
+    if named is None:
+        return {"display": "A user of the EHR"}
+    person = await read_at(ehr, "/".join(named))
+    name = person_name(person) if person else ""
+    return {"reference": "/".join(named), **({"display": name} if name else {})}
+
+
+def person_name(person: Resource) -> str:
+    """A person's name as it is written."""
+    names = person.get("name") or [{}]
+    name = next((each for each in names if each.get("use") == "official"), names[0])
+    parts = [*name.get("prefix", ()), *name.get("given", ()), name.get("family", "")]
+    return str(name.get("text") or " ".join(part for part in parts if part)).strip()
+
+
+def _resumed(draft: Draft) -> str:
+    by = (draft.resource.get("author") or {}).get("display")
+    when = str(draft.resource.get("authored", ""))[:10]
+    return f"This is the draft that {by or 'a user of the EHR'} saved in the EHR on {when}."
+
+
+def _assertion(order: Resource) -> str | None:
+    """The coverage-assertion-id that CRD left on the order."""
+    for held in order.get("extension") or ():
+        if held.get("url") == CRD_COVERAGE_INFORMATION:
+            for part in held.get("extension") or ():
+                if part.get("url") == "coverage-assertion-id" and isinstance(part.get("valueString"), str):
+                    return str(part["valueString"])
+    return None
+
+
+def _first_package(answer: Json) -> dict[str, list[Json]] | None:
+    bundles = [answer] if answer.get("resourceType") == "Bundle" else []
+    bundles += [part["resource"] for part in answer.get("parameter", ()) if _is_bundle(part.get("resource"))]
+    if not bundles:
+        return None
+    by_type: dict[str, list[Json]] = {}
+    for entry in bundles[0]["entry"]:
+        by_type.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+    return by_type
+
+
+def _is_bundle(resource: Any) -> bool:
+    return isinstance(resource, Mapping) and resource.get("resourceType") == "Bundle"
+
+
+def _remarks(answer: Json) -> Sequence[str]:
+    return [
+        issue["diagnostics"]
+        for part in answer.get("parameter", ())
+        for issue in (part.get("resource") or {}).get("issue", ())
+        if "diagnostics" in issue
+    ]

@@ -1,0 +1,214 @@
+"""HTTP of the SMART app under /dtr: launch, callback, the form and what its page asks for."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from service.dtr.app.content import about, order_line, patient_line
+from service.dtr.app.desk import Checked, Desk, posted_items
+from service.dtr.app.display import display_form, display_items
+from service.dtr.app.opening import Opened
+from service.dtr.app.pages import Cookies, Pages, app_route, own_files, read_fields, renderer_files
+from service.dtr.app.sessions import Visit
+from service.dtr.app.stamping import origins
+from service.ehr.id_token import LaunchRefused
+from service.ehr.issuers import Registrations
+from service.ehr.smart import SmartLaunch
+from service.errors import Forbidden, MissingElement, NotFound
+from service.settings import Settings
+from service.wire import fhir_response, read_body, read_json
+
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_A_WHILE: Final = "public, max-age=300"
+
+
+@dataclass(frozen=True, slots=True)
+class AppDependencies:
+    """What the routes need."""
+
+    settings: Settings
+    registered: Registrations
+    launch: SmartLaunch
+    desk: Desk
+
+
+def build(dependencies: AppDependencies) -> APIRouter:
+    """The router to include under the prefix /dtr."""
+    settings = dependencies.settings
+    pages = Pages(settings, dependencies.registered.origins)
+    cookies = Cookies(https=settings.base_url.startswith("https://"))
+    router = APIRouter(route_class=app_route(pages), include_in_schema=False)
+    door = _Door(dependencies, pages, cookies)
+    _add_files(router)
+    _add_launch(router, door)
+    _add_form(router, door)
+    _add_answers(router, door)
+    return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What every route of the app uses."""
+
+    dependencies: AppDependencies
+    pages: Pages
+    cookies: Cookies
+
+    @property
+    def desk(self) -> Desk:
+        return self.dependencies.desk
+
+    def visit(self, visit_id: str, request: Request) -> Visit:
+        return self.desk.sessions.find(visit_id, self.cookies.visit(request))
+
+    def writing(self, visit_id: str, request: Request, token: str | None) -> Visit:
+        """The visit, when the request comes from its own page; Forbidden otherwise."""
+        visit = self.visit(visit_id, request)
+        if token is None or not secrets.compare_digest(visit.csrf.encode(), token.encode()):
+            raise Forbidden("This did not come from the form's own page. Reload it and try again.")
+        return visit
+
+
+def _add_files(router: APIRouter) -> None:
+    own, renderer = own_files(), renderer_files()
+
+    @router.get("/static/{name}")
+    async def static(name: str, request: Request) -> Response:
+        if name not in own:
+            raise NotFound("There is no such file.")
+        return own[name].answer(request, _A_WHILE)
+
+    @router.get("/lforms/40.1.3/{path:path}")
+    async def lforms(path: str, request: Request) -> Response:
+        if path not in renderer:
+            raise NotFound("There is no such file.")
+        return renderer[path].answer(request, _FOREVER)
+
+
+def _add_launch(router: APIRouter, door: _Door) -> None:
+    dependencies, cookies = door.dependencies, door.cookies
+
+    @router.get("/jwks.json")
+    async def keys() -> Response:
+        return JSONResponse({"keys": [key.public() for key in dependencies.registered.keys]})
+
+    @router.get("/launch")
+    async def launch(request: Request) -> Response:
+        iss, token = request.query_params.get("iss"), request.query_params.get("launch")
+        if not iss or not token:
+            raise MissingElement("This app is opened from an EHR: the link there says which one and for whom.")
+        address, pending = await dependencies.launch.begin(iss, token)
+        response = RedirectResponse(address, status_code=302)
+        cookies.set_launch(response, door.desk.sessions.wait_for(pending, cookies.launch(request)))
+        return response
+
+    @router.get("/callback")
+    async def callback(request: Request) -> Response:
+        said = request.query_params
+        pending = door.desk.sessions.take(said.get("state", ""), cookies.launch(request))
+        code = said.get("code")
+        if code is None:
+            raise LaunchRefused("The EHR did not let you in. Open the app from the EHR again.")
+        granted = await dependencies.launch.finish(pending, code)
+        visit = await door.desk.arrive(granted, cookies.visit(request))
+        response = RedirectResponse(f"/dtr/forms/{visit.id}", status_code=303)
+        cookies.set_visit(response, visit.browser)
+        return response
+
+
+def _add_form(router: APIRouter, door: _Door) -> None:
+    @router.get("/forms/{visit_id}")
+    async def form(visit_id: str, request: Request) -> Response:
+        visit = door.visit(visit_id, request)
+        opened = visit.opened
+        if opened is None:
+            listed = [(f"{o['resourceType']}/{o['id']}", order_line(o), o) for o in await door.desk.orders(visit)]
+            return door.pages.show("pick.html", visit=visit, orders=listed)
+        return door.pages.show(
+            "form.html",
+            renderer=True,
+            visit=visit,
+            opened=opened,
+            patient=patient_line(opened.matter.patient),
+            order=order_line(opened.matter.order),
+            states=await door.desk.states(visit),
+        )
+
+    @router.post("/forms/{visit_id}/order")
+    async def order(visit_id: str, request: Request) -> Response:
+        fields = await read_fields(request, door.dependencies.settings)
+        visit = door.writing(visit_id, request, fields.get("csrf"))
+        if not fields.get("order"):
+            raise MissingElement("Pick an order.")
+        await door.desk.pick(visit, fields["order"])
+        return RedirectResponse(f"/dtr/forms/{visit.id}", status_code=303)
+
+    @router.post("/forms/{visit_id}/leave")
+    async def leave(visit_id: str, request: Request) -> Response:
+        fields = await read_fields(request, door.dependencies.settings)
+        await door.desk.leave(door.writing(visit_id, request, fields.get("csrf")))
+        return door.pages.show("left.html")
+
+    @router.get("/forms/{visit_id}/content")
+    async def content(visit_id: str, request: Request) -> Response:
+        visit = door.visit(visit_id, request)
+        opened = _opened(visit)
+        held = origins(opened.items)
+        explained = about(opened, await door.desk.states(visit), frozenset(held))
+        response = {**door.desk.response(visit), "item": display_items(opened.questionnaire, opened.items)}
+        response.pop("extension", None)
+        return fhir_response(
+            {
+                "questionnaire": display_form(opened.questionnaire, opened.value_sets),
+                "response": response,
+                "about": {each.link_id: door.pages.part("about.html", about=each) for each in explained},
+                "origins": held,
+            }
+        )
+
+
+def _add_answers(router: APIRouter, door: _Door) -> None:
+    async def received(request: Request, visit_id: str) -> tuple[Visit, Any, Any]:
+        visit = door.writing(visit_id, request, request.headers.get("x-csrf-token"))
+        settings = door.dependencies.settings
+        items, body = posted_items(read_json(await read_body(request, settings), settings))
+        return visit, items, body
+
+    def told(checked: Checked, **rest: Any) -> dict[str, Any]:
+        shown = door.pages.part("criteria.html", states=checked.criteria)
+        return {"criteria": shown, "origins": origins(checked.items), **rest}
+
+    @router.post("/forms/{visit_id}/check")
+    async def check(visit_id: str, request: Request) -> Response:
+        visit, items, _ = await received(request, visit_id)
+        return JSONResponse(told(await door.desk.check(visit, items)))
+
+    @router.post("/forms/{visit_id}/draft")
+    async def draft(visit_id: str, request: Request) -> Response:
+        visit, items, _ = await received(request, visit_id)
+        await door.desk.save_draft(visit, items)
+        return JSONResponse({"message": "Saved in the EHR. You, or a colleague, can go on later."})
+
+    @router.post("/forms/{visit_id}/submit")
+    async def submit(visit_id: str, request: Request) -> Response:
+        visit, items, body = await received(request, visit_id)
+        sent = await door.desk.submit(visit, items, incomplete=body.get("incomplete") is True)
+        if sent.decision is None:
+            asked = {str(link_id): q.text for link_id, q in _opened(visit).form.questions.items()}
+            unanswered = [(link_id, asked[link_id]) for link_id in sent.checked.unanswered]
+            summary = door.pages.part("summary.html", faults=sent.checked.faults, unanswered=unanswered)
+            return JSONResponse(told(sent.checked, summary=summary), 422)
+        decision = door.pages.part("decision.html", decision=sent.decision, notices=sent.notices)
+        return JSONResponse(told(sent.checked, decision=decision))
+
+
+def _opened(visit: Visit) -> Opened:
+    if visit.opened is None:
+        raise NotFound("No form is open here. Pick an order first.")
+    return visit.opened

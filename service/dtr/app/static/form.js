@@ -1,0 +1,148 @@
+// Draws the payer's form with lforms, and shows beside it what the server says: why a question is asked, where its
+// answer came from, which criteria are met. Every verdict and every origin is the server's; this script holds nothing.
+const form = document.getElementById("form");
+const summary = document.getElementById("summary");
+const message = document.getElementById("message");
+const decision = document.getElementById("decision");
+const { visit, csrf } = form.dataset;
+const BADGES = { auto: "Auto-filled", override: "Edited from record" };
+let content;
+let origins = {};
+let last = "";
+
+const answers = () => LForms.Util.getFormFHIRData("QuestionnaireResponse", "R4", form).item ?? [];
+const linkIdOf = (item) => item.id.replace(/^item-/, "").replace(/(\/\d+)+$/, "");
+const itemsOf = (linkId) => [...form.querySelectorAll("lhc-item")].filter((item) => linkIdOf(item) === linkId);
+
+const ask = async (name, body) => {
+  const response = await fetch(`${visit}/${name}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": csrf },
+    body: JSON.stringify(body),
+  });
+  const told = await response.json();
+  if (!response.ok && response.status !== 422) {
+    throw new Error(told.error ?? "The server could not do it. Try again in a moment.");
+  }
+  return told;
+};
+
+// What is put into lforms' own elements is put there again whenever lforms has drawn them anew.
+const decorate = () => {
+  for (const item of form.querySelectorAll("lhc-item")) {
+    const linkId = linkIdOf(item);
+    const origin = (origins[linkId] ?? "").split("-")[0];
+    const label = item.querySelector(":scope > lhc-item-question .lhc-question");
+    let badge = label?.querySelector(":scope > .badge");
+    if (label && !badge && BADGES[origin]) {
+      badge = label.appendChild(document.createElement("span"));
+    }
+    if (badge) {
+      badge.className = `badge ${origin}`;
+      badge.textContent = BADGES[origin] ?? "";
+      badge.hidden = !BADGES[origin];
+    }
+    if (content.about[linkId] && !item.querySelector(":scope > .about")) {
+      const about = document.createElement("div");
+      about.className = "about";
+      about.id = `about-${item.id}`;
+      about.innerHTML = content.about[linkId]; // made and escaped by the server
+      item.querySelector(":scope > lhc-item-question")?.after(about);
+    }
+    const group = item.querySelector(":scope > lhc-item-question [role=radiogroup]");
+    if (group && content.about[linkId]) {
+      group.setAttribute("aria-describedby", `about-${item.id}`);
+    }
+  }
+  for (const name of ["aria-controls", "aria-describedby"]) {
+    for (const element of form.querySelectorAll(`[${name}]`)) {
+      if (!document.getElementById(element.getAttribute(name))) {
+        element.removeAttribute(name);
+      }
+    }
+  }
+};
+
+const show = (told) => {
+  document.getElementById("criteria").innerHTML = told.criteria;
+  origins = told.origins;
+  decorate();
+};
+
+const refresh = async () => {
+  decorate();
+  const now = JSON.stringify(answers());
+  if (now !== last) {
+    last = now;
+    try {
+      show(await ask("check", { item: JSON.parse(now) }));
+    } catch (error) {
+      message.textContent = error.message;
+    }
+  }
+};
+
+const complain = (html) => {
+  summary.hidden = !html;
+  summary.innerHTML = html ?? "";
+  if (html) {
+    summary.focus();
+  }
+};
+
+const send = async (incomplete) => {
+  const told = await ask("submit", { item: answers(), incomplete });
+  show(told);
+  complain(told.summary);
+  decision.innerHTML = told.decision ?? "";
+  if (told.decision) {
+    decision.focus();
+  }
+  document.title = `${told.summary ? "Please check: " : ""}${document.title.replace("Please check: ", "")}`;
+  return told.decision ? "The payer has answered: see above." : "";
+};
+
+const busy = (button, act) => async () => {
+  button.disabled = true;
+  message.textContent = "One moment.";
+  try {
+    message.textContent = (await act()) ?? "";
+  } catch (error) {
+    message.textContent = error.message;
+  }
+  button.disabled = false;
+};
+
+const buttons = { send: () => send(false), save: async () => (await ask("draft", { item: answers() })).message };
+for (const [id, act] of Object.entries(buttons)) {
+  const button = document.getElementById(id);
+  button.addEventListener("click", busy(button, act));
+}
+document.getElementById("print").addEventListener("click", () => window.print());
+summary.addEventListener("click", (event) => {
+  const question = event.target.dataset.question;
+  if (event.target.id === "send-incomplete") {
+    busy(event.target, () => send(true))();
+  } else if (question) {
+    event.preventDefault();
+    itemsOf(question)[0]?.querySelector("input, textarea, select, button")?.focus();
+  }
+});
+
+content = await (await fetch(`${visit}/content`, { headers: { Accept: "application/json" } })).json();
+origins = content.origins;
+form.textContent = "";
+await LForms.Util.addFormToPage(content.questionnaire, form, { fhirVersion: "R4", questionnaireResponse: content.response });
+last = JSON.stringify(answers());
+decorate();
+let waiting;
+for (const name of ["input", "change", "click", "focusout"]) {
+  form.addEventListener(name, () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, 250);
+  });
+}
+for (const id of Object.keys(buttons)) {
+  document.getElementById(id).disabled = false;
+}
+document.documentElement.dataset.ready = "yes";
