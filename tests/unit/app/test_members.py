@@ -13,6 +13,10 @@ from fastapi import FastAPI
 
 from service.app.compose import create_app
 from service.app.parts import Rules, database_url
+from service.crd import routes as crd
+from service.dtr import routes as dtr
+from service.pas import routes as pas
+from service.pas.dependencies import PasDependencies
 from service.policy.case import MemberId
 from service.policy.enrollment import Batch, Checkpoint, MemberRecord
 from service.settings import Settings
@@ -52,6 +56,30 @@ async def test_trust_outside_the_demo_is_said_once_at_start(
     async with app.router.lifespan_context(app):
         pass
     assert [record.getMessage() for record in caplog.records].count(LOUD) == times
+
+
+@pytest.mark.parametrize("demo", [False, True])
+async def test_every_guide_is_given_the_directory_outside_the_demo(
+    rules: Rules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo: bool
+) -> None:
+    given: list[Any] = []
+    for routes in (crd, dtr, pas):
+        build: Any = routes.build
+
+        def noted(dependencies: Any, *more: Any, _build: Any = build) -> Any:
+            given.append(dependencies)
+            return _build(dependencies, *more)
+
+        monkeypatch.setattr(routes, "build", noted)
+    app = opened(rules, Settings(demo=demo, trust_presented_coverage=demo), tmp_path)
+    async with app.router.lifespan_context(app):
+        pass
+    assert {type(dependencies) for dependencies in given} == {
+        crd.CrdDependencies,
+        dtr.DtrDependencies,
+        PasDependencies,
+    }
+    assert all((dependencies.members is None) is demo for dependencies in given)
 
 
 async def test_the_demo_asks_no_directory(rules: Rules, tmp_path: Path) -> None:
