@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
@@ -142,10 +143,12 @@ async def test_expired_tokens_leave_the_tables(sql: SqlStore, clock: FrozenClock
 
 async def test_feedback_and_exchanges_are_in_their_tables(sql: SqlStore) -> None:
     await sql.save_feedback(EHR, "order-sign-crd", b'{"feedback":[]}', NOW)
-    await sql.log_exchange(Exchange("x-1", "crd", EHR, NOW, NOW + timedelta(seconds=1), 200, b"\x00in", b"out\xff"))
+    exchange = Exchange("x-1", "crd", EHR, NOW, NOW + timedelta(seconds=1), 200, b"\x00in", b"out\xff")
+    await sql.log_exchange(exchange, replace(exchange, id="x-2", kind="crd-metric-data"))
     with sql._engine.connect() as connection:
         said = connection.execute(sa.select(feedback)).one()
-        kept = connection.execute(sa.select(exchanges)).one()
+        kept, measured = connection.execute(sa.select(exchanges).order_by(exchanges.c.position)).all()
+    assert (kept.kind, measured.kind) == ("crd", "crd-metric-data")
     assert (said.client, said.service, said.feedback, said.at) == (EHR, "order-sign-crd", b'{"feedback":[]}', NOW)
     assert (kept.request, kept.response, kept.requested_at) == (b"\x00in", b"out\xff", NOW)
 
@@ -170,7 +173,7 @@ async def test_a_failure_does_not_tell_what_was_stored(sql: SqlStore, caplog: py
         await sql.log_exchange(exchange)
     assert private not in "".join(traceback.format_exception(raised.value))
     with pytest.raises(sa.exc.IntegrityError) as inside, sql._writing_engine.begin() as connection:
-        rows.save_exchange(connection, exchange)
+        rows.save_exchanges(connection, [exchange])
     assert "a-client-of-ours" not in str(inside.value)
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None

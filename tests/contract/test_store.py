@@ -196,5 +196,5 @@ async def test_feedback_and_exchanges_are_kept(store: AnyStore) -> None:
     exchange = Exchange("x-1", "crd", EHR, NOW, NOW + timedelta(seconds=1), 200, b"\x00in", b"out\xff")
     await store.save_feedback(EHR, "order-sign-crd", b'{"feedback":[]}', NOW)
     await store.log_exchange(exchange)
-    await store.log_exchange(replace(exchange, id="x-2"))
+    await store.log_exchange(replace(exchange, id="x-2"), replace(exchange, id="x-3"))
     assert await store.ready()

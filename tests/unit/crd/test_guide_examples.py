@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,19 @@ async def test_the_order_sign_example_with_our_payer_is_answered(
     actions = response.json()["systemActions"]
     received = [entry["resource"] for entry in body["context"]["draftOrders"]["entry"]]
     assert [{k: v for k, v in action["resource"].items() if k != "extension"} for action in actions] == received
+
+
+async def test_templates_with_fhirpath_are_the_guides_own(
+    endpoint: Endpoint, guide: Callable[[str], dict[str, Any]]
+) -> None:
+    """CRD 2.2.1 found-29: the same data is asked for in the same words."""
+    binary = guide("crd-2.2.1")["example/Binary-CRDServices.json"]
+    theirs = json.loads(base64.b64decode(binary["data"])) if "data" in binary else binary
+    standard = {service["hook"]: service["prefetch"] for service in theirs["services"]}
+    compared = 0
+    for service in (await endpoint.http.get("/cds-services")).json()["services"]:
+        for key, template in service["prefetch"].items():
+            if key in standard[service["hook"]]:
+                assert template == standard[service["hook"]][key], (service["id"], key)
+                compared += 1
+    assert compared >= 20

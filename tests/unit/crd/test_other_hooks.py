@@ -291,6 +291,7 @@ async def test_answers_have_the_structure_that_kits_check(opened: Opened, hook: 
         external += kinds == {"absolute"}
         instructions += not {"links", "suggestions"} & set(card)
     assert (external, instructions) == (1, 1)
+    assert response["systemActions"]
     for action in response["systemActions"]:
         assert action["type"] == "update"
         assert action["description"]
