@@ -338,13 +338,15 @@ class Exchange:
 class Caller:
     """Who is calling: a registered client, or the development caller of a demo.
 
-    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information.
+    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information. `fhir_servers` are
+    the bases of its own FHIR servers; with none registered, those on the service's list.
     """
 
     client: ClientId
     scopes: frozenset[str]
     npis: frozenset[str] = frozenset()
     smart_launch_card: bool = False
+    fhir_servers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,10 +397,12 @@ class EhrClient(Protocol):
 class EhrClients(Protocol):
     """Opens the FHIR servers of callers."""
 
-    def open(self, server: str | None, token: str | None, *, deadline: float) -> EhrClient | None:
+    def open(
+        self, server: str | None, token: str | None, *, deadline: float, registered: frozenset[str] = frozenset()
+    ) -> EhrClient | None:
         """None when there is no token, or the server is not one that we may call.
 
-        `deadline` is a time of the running event loop.
+        `deadline` is a time of the running event loop. `registered` are the caller's own bases: it may name no other.
         """
         ...
 

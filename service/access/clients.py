@@ -39,6 +39,7 @@ class _Entry(BaseModel):
     npis: tuple[_Npi, ...] = ()
     tolerate_rs256: StrictBool = False
     smart_launch_card: StrictBool = False
+    fhir_servers: tuple[_Address, ...] = ()
     jwks: dict[str, Any] | None = None
     jwks_file: Path | None = None
     jwks_urls: tuple[_Address, ...] = ()
@@ -64,7 +65,8 @@ class _File(BaseModel):
 class Client:
     """A registered client and how it proves itself: `keys` pinned here, or served at one of `jwks_urls`.
 
-    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information.
+    `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information; `fhir_servers` are
+    the FHIR bases that its calls may name.
     """
 
     id: ClientId
@@ -76,6 +78,7 @@ class Client:
     keys: Keys
     jwks_urls: tuple[str, ...]
     smart_launch_card: bool = False
+    fhir_servers: frozenset[str] = frozenset()
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -84,7 +87,8 @@ class Client:
 
     def caller(self, scopes: frozenset[str] | None = None) -> Caller:
         """The client as the caller of one request, with all its scopes or those of its access token."""
-        return Caller(self.id, self.scopes if scopes is None else scopes, self.npis, self.smart_launch_card)
+        granted = self.scopes if scopes is None else scopes
+        return Caller(self.id, granted, self.npis, self.smart_launch_card, self.fhir_servers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ def _client(entry: _Entry, path: Path) -> Client:
         keys=keys,
         jwks_urls=entry.jwks_urls,
         smart_launch_card=entry.smart_launch_card,
+        fhir_servers=frozenset(entry.fhir_servers),
     )
 
 

@@ -15,7 +15,7 @@ from service.crd.reading import last_steps, object_at, objects_at, text_at
 from service.errors import EhrRefused, EhrUnavailable, PrefetchMissing
 from service.fhir.build import Json
 from service.fhir.bundle import references
-from service.ports import EhrClient, EhrClients, Resource
+from service.ports import Caller, EhrClient, EhrClients, Resource
 from service.settings import Settings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -71,11 +71,14 @@ class _Given:
     whole: bool
 
 
-def open_ehr(call: HookCall, clients: EhrClients | None, settings: Settings) -> EhrClient | None:
+def open_ehr(call: HookCall, caller: Caller, clients: EhrClients | None, settings: Settings) -> EhrClient | None:
     """The client's FHIR server, with what is left of the hook's time; None when nothing can be asked of it."""
     seconds = max(settings.hook_seconds - _MARGIN, settings.hook_seconds / 2)
     deadline = asyncio.get_running_loop().time() + seconds
-    opened = clients.open(call.fhir_server, call.access_token, deadline=deadline) if clients else None
+    if clients is None:
+        return None
+    named = call.fhir_server, call.access_token
+    opened = clients.open(*named, deadline=deadline, registered=caller.fhir_servers)
     return opened if opened and opened.named(f"Patient/{call.patient_id}") else None
 
 

@@ -40,7 +40,7 @@ class Reviewed:
 async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: ReadChart | None) -> Reviewed:
     """The answer to a call. Assertions that it gives out are on disk when it returns (CRD 2.2.1 found-11)."""
     now = payer.clock.now()
-    ehr = open_ehr(hook, payer.ehr, payer.settings)
+    ehr = open_ehr(hook, caller, payer.ehr, payer.settings)
     records = await gather(hook, read_records(hook, payer.check), needs_of(hook), ehr)
     hook = with_orders(hook, records)
     orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)

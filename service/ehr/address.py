@@ -61,11 +61,17 @@ def parse_server(address: str) -> Server | None:
     return Server(f"{scheme}://{found[2].lower()}{shown}{found[4]}", scheme, found[2].lower().strip("[]"), port)
 
 
-def server_within(address: str, reach: Reach) -> Server | None:
-    """The server at a FHIR base address, when it is one that we may call by its name."""
+def server_within(address: str, reach: Reach, registered: frozenset[str] = frozenset()) -> Server | None:
+    """The server at a FHIR base address, when it is one that we may call by its name.
+
+    A caller with `registered` bases may name those and no other, whoever else's the list allows.
+    """
     server = parse_server(address)
     if server is None:
         return None
+    if registered:
+        own = {found.base for base in registered if (found := parse_server(base))}
+        return server if server.scheme == "https" and server.base in own else None
     if reach.loopback and server.host in _LOOPBACK_HOSTS:
         return server
     allowed = {host.lower() if _has_port(host) else f"{host.lower()}:443" for host in reach.hosts}

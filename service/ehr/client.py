@@ -204,8 +204,10 @@ class HttpEhrClients:
         self._check = check
         self._bounds = bounds
 
-    def open(self, server: str | None, token: str | None, *, deadline: float) -> HttpEhr | None:
-        allowed = server_within(server, self._reach) if server else None
+    def open(
+        self, server: str | None, token: str | None, *, deadline: float, registered: frozenset[str] = frozenset()
+    ) -> HttpEhr | None:
+        allowed = server_within(server, self._reach, registered) if server else None
         if allowed is None or token is None or not _TOKEN.fullmatch(token):
             return None
         return HttpEhr(self._http, allowed, token, self._check, (self._bounds, deadline))

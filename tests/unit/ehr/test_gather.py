@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,8 +19,9 @@ from service.ehr.client import HttpEhrClients
 from service.ehr.connection import open_http
 from service.errors import PrefetchMissing
 from service.fhir.parse import StructureCheck
+from service.ports import Caller
 from service.settings import Settings
-from tests.unit.crd.world import coverage, medication_request, patient, payer, request, searchset
+from tests.unit.crd.world import CLIENT, coverage, medication_request, patient, payer, request, searchset
 from tests.unit.ehr.conftest import DEVELOPMENT
 from tests.unit.ehr.server import (
     TOKEN,
@@ -34,6 +35,7 @@ from tests.unit.ehr.server import (
     together,
 )
 
+NOBODY = Caller(CLIENT, frozenset())
 Gathered = Callable[..., Awaitable[Records]]
 BY_REFERENCE = medication_request(medicationCodeableConcept=None, medicationReference={"reference": "Medication/m1"})
 CODED = medication_request()
@@ -89,7 +91,7 @@ async def gathered(check: StructureCheck) -> AsyncIterator[Gathered]:
 
     async def run(call: HookCall, *, needs: Needs | None = None, seconds: float = 20.0) -> Records:
         opened.append(HttpEhrClients(open_http(DEVELOPMENT, 20), DEVELOPMENT, check, Bounds(seconds=20)))
-        ehr = open_ehr(call, opened[-1], Settings(hook_seconds=seconds + 1))
+        ehr = open_ehr(call, NOBODY, opened[-1], Settings(hook_seconds=seconds + 1))
         return await gather(call, read_records(call, check), needs or needs_of(call), ehr)
 
     yield run
@@ -295,7 +297,7 @@ async def test_without_a_server_that_may_be_called_nothing_is_asked(
 async def test_a_patient_id_that_is_none_is_not_asked_with(gathered: Gathered, patient_id: str) -> None:
     call = hook("http://127.0.0.1:1/fhir")
     with served(good) as server:
-        await gathered(dataclasses.replace(call, fhir_server=server.base, patient_id=patient_id))
+        await gathered(replace(call, fhir_server=server.base, patient_id=patient_id))
     assert server.asked == []
 
 
@@ -401,15 +403,21 @@ async def test_neither_token_nor_patient_is_logged(gathered: Gathered, caplog: p
     assert all("p1" not in record.getMessage() and "Garbo" not in record.getMessage() for record in ours)
 
 
-async def test_the_ehr_has_less_than_the_hooks_time() -> None:
+async def test_the_ehr_has_less_than_the_hooks_time_and_is_one_of_the_callers() -> None:
     deadlines: list[float] = []
+    asked_for: list[frozenset[str]] = []
+    caller = replace(NOBODY, fhir_servers=frozenset({"https://ehr.example.org/fhir"}))
 
     class Clients:
-        def open(self, server: str | None, token: str | None, *, deadline: float) -> None:
+        def open(
+            self, server: str | None, token: str | None, *, deadline: float, registered: frozenset[str] = frozenset()
+        ) -> None:
             deadlines.append(deadline)
+            asked_for.append(registered)
 
     now = asyncio.get_running_loop().time()
-    open_ehr(hook("https://ehr.example.org/fhir"), Clients(), Settings(hook_seconds=4.0))
-    open_ehr(hook("https://ehr.example.org/fhir"), Clients(), Settings(hook_seconds=0.5))
+    open_ehr(hook("https://ehr.example.org/fhir"), caller, Clients(), Settings(hook_seconds=4.0))
+    open_ehr(hook("https://ehr.example.org/fhir"), caller, Clients(), Settings(hook_seconds=0.5))
     assert now + 2.9 < deadlines[0] < now + 3.5
+    assert asked_for == [caller.fhir_servers] * 2
     assert now + 0.2 < deadlines[1] < now + 0.5

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from service.access.clients import load_clients
 from service.ehr.address import Reach, address_within, server_within
 from service.ehr.client import open_ehr_clients
-from service.errors import EhrUnavailable
+from service.errors import EhrUnavailable, InvalidPolicy
 from service.fhir.parse import StructureCheck
 from service.settings import Settings
 from tests.unit.ehr.conftest import Opened
@@ -74,6 +75,22 @@ def test_a_listed_server_is_called_at_its_base(address: str, base: str) -> None:
 )
 def test_no_other_server_is_called(address: str) -> None:
     assert server_within(address, LISTED) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("https://own.example.org/fhir", True),
+        ("https://OWN.example.org:443/fhir/", True),
+        ("https://own.example.org/other", False),
+        ("https://own.example.org/fhir/deeper", False),
+        ("http://own.example.org/fhir", False),
+        ("https://ehr.example.org/fhir", False),
+    ],
+)
+def test_a_client_with_servers_of_its_own_names_no_other(address: str, allowed: bool) -> None:
+    own = frozenset({"https://own.example.org/fhir"})
+    assert (server_within(address, LISTED, own) is not None) is allowed
 
 
 @pytest.mark.parametrize(
@@ -179,3 +196,16 @@ async def test_the_settings_say_who_may_be_called(check: StructureCheck) -> None
     assert demo.open("http://127.0.0.1:8080/demo/fhir", TOKEN, deadline=later) is not None
     assert demo.open("https://ehr.example.org/fhir", TOKEN, deadline=later) is None
     await demo.close()
+
+
+def test_a_clients_servers_are_registered_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "clients.toml"
+    file.write_text(
+        '[[client]]\nid = "ehr-1"\nname = "Hospital"\njwks_urls = ["https://own.example.org/jwks"]\n'
+        'fhir_servers = ["https://own.example.org/fhir"]\n'
+    )
+    (client,) = load_clients(file).by_id.values()
+    assert client.caller().fhir_servers == {"https://own.example.org/fhir"}
+    file.write_text(file.read_text().replace("https://own.example.org/fhir", "http://own.example.org/fhir"))
+    with pytest.raises(InvalidPolicy):
+        load_clients(file)
