@@ -9,6 +9,7 @@ from service.pas.certification import appeals, asks_for_drug, due_at, urgency_of
 from service.pas.codes import Reject
 from service.pas.dependencies import PasDependencies
 from service.pas.filed import Filed, filed, filed_for
+from service.pas.information import with_questions
 from service.pas.intake import CLAIM, Received, missing
 from service.pas.judge import determined, held, refusal, refused
 from service.pas.links import link
@@ -90,7 +91,8 @@ async def _new(
     lines = [_case_line(case_id, _noted(line, note)) for line in linked.determination.lines]
     case = _case(case_id, arrival, lines, dependencies)
     others = (about.id, *linked.cases) if about else linked.cases
-    return _timed(replace(case, linked=tuple(dict.fromkeys(others))), arrival, dependencies)
+    timed = _timed(replace(case, linked=tuple(dict.fromkeys(others))), arrival, dependencies)
+    return with_questions(timed, timed.decided_at)
 
 
 async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDependencies) -> Case:
@@ -119,8 +121,8 @@ async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDepend
     timed = _timed(case, arrival, dependencies)
     if prior.due is not None and timed.due is not None and prior.outcome is Outcome.PENDED:
         # A change does not push back the day on which the provider was promised an answer.
-        return replace(timed, due=min(prior.due, timed.due))
-    return timed
+        timed = replace(timed, due=min(prior.due, timed.due))
+    return with_questions(timed, timed.decided_at)
 
 
 def _refused(arrival: Arrival, reject: Reject, dependencies: PasDependencies) -> Case:

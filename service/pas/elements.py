@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from service.fhir.canonical import IDENTIFIER_TYPE, MEMBER_ID_TYPE_CODE, NPI
 
 Json = dict[str, Any]
+
+
+def instant(moment: datetime) -> str:
+    """A FHIR instant in UTC, whole seconds."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def listed(element: Mapping[str, Any], name: str) -> list[Json]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from service.fhir.build import Json, bundle, entry, parameter, parameters
 from service.fhir.canonical import PAS_SUBSCRIPTION_TOPIC, SUBSCRIPTION_STATUS
-from service.pas.response import instant
+from service.pas.elements import instant
 from service.pas.shape import Rendering
 from service.ports import Ids, Subscription
 

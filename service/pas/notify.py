@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from service.ehr.address import server_within
 from service.errors import ServiceError
 from service.fhir.build import Json
-from service.fhir.canonical import PAS_CLAIM_RESPONSE, PAS_RESPONSE_BUNDLE
+from service.fhir.canonical import PAS_RESPONSE_BUNDLE
 from service.fhir.json import encode
 from service.pas.codes import X12Codes
 from service.pas.elements import object_of
 from service.pas.filed import Filed, filed
 from service.pas.notification import Notices, full_focus, id_focus
-from service.pas.response import claim_response, collection, entries_with
+from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape, Version
 from service.pas.subscription import CONTENT, headers_of, reach_of, sender_names, wants
 from service.ports import Clock, Delivery, Event, Ids, Outbox, Store
@@ -241,7 +241,6 @@ def _focus(case: Filed, event: Event, rendering: Rendering, version: Version) ->
     full_url = rendering.own_url("ClaimResponse", case.case.id)
     if CONTENT[version] == "id-only":
         return id_focus(full_url, case.case.id)
-    response = claim_response(case.case, case.received, rendering, PAS_CLAIM_RESPONSE)
-    entries = entries_with(response, case.received, full_url)
+    entries = answer_entries(case.case, case.received, rendering)
     bundle = collection(entries, profile=PAS_RESPONSE_BUNDLE, bundle_id=event.id, at=case.case.decided_at)
     return full_focus(rendering.own_url("Bundle", event.id), bundle)

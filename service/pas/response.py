@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from service.fhir.build import Json, bundle, code_concept, entry, extension, identifier, period
 from service.fhir.bundle import references
 from service.fhir.canonical import (
     PAS_CLAIM_INQUIRY_RESPONSE,
+    PAS_CLAIM_RESPONSE,
     PAS_COMMUNICATED_DIAGNOSIS,
     PAS_ERROR_FOLLOWUP_ACTION,
     PAS_ERROR_PATH,
@@ -19,7 +20,8 @@ from service.fhir.canonical import (
 )
 from service.pas.add_item import add_items
 from service.pas.codes import Reject
-from service.pas.elements import listed, object_of
+from service.pas.elements import instant, listed, object_of
+from service.pas.information import communication_references, information_entries
 from service.pas.intake import CLAIM, Received
 from service.pas.response_items import WAITING, Shared, answered_lines, response_items, reviewed
 from service.pas.shape import Rendering
@@ -37,11 +39,6 @@ class Naming:
     profile: str
 
 
-def instant(moment: datetime) -> str:
-    """A FHIR instant in UTC, whole seconds."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def claim_response(case: Case, received: Received, rendering: Rendering, profile: str) -> Json:
     """The ClaimResponse of a case in one version (pas.md 1.2): complete for every outcome that a case can have."""
     shell = _shell(received, rendering, Naming(case.id, case.decided_at, profile))
@@ -55,6 +52,9 @@ def claim_response(case: Case, received: Received, rendering: Rendering, profile
     shell |= {"item": items, "processNote": [_note(number, text) for number, text in enumerate(notes, start=1)]}
     if profile == PAS_CLAIM_INQUIRY_RESPONSE:
         _one_diagnosis(items)
+    else:
+        # An inquiry's answer has no place for it.
+        shell["communicationRequest"] = communication_references(case, rendering)
     if rendering.shape.adds_items:
         shell["addItem"] = add_items(lines)
     if _is_granted(case):
@@ -74,6 +74,13 @@ def rejection(received: Received, reject: Reject, rendering: Rendering, naming: 
     shell["outcome"] = "error"
     _refuse(shell, [reject], received, rendering)
     return _ordered(shell)
+
+
+def answer_entries(case: Case, received: Received, rendering: Rendering) -> list[Json]:
+    """The whole answer to a request: its ClaimResponse, what is still asked for, and all that they refer to."""
+    response = claim_response(case, received, rendering, PAS_CLAIM_RESPONSE)
+    first, *echoed = entries_with(response, received, rendering.own_url("ClaimResponse", case.id))
+    return [first, *information_entries(case, response, received, rendering), *echoed]
 
 
 def entries_with(response: Json, received: Received, full_url: str) -> list[Json]:

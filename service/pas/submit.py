@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from service.errors import Conflict
-from service.fhir.canonical import PAS_CLAIM_RESPONSE, PAS_RESPONSE_BUNDLE
+from service.fhir.canonical import PAS_RESPONSE_BUNDLE
 from service.fhir.json import content_hash, encode
 from service.pas.decide import Arrival, Decided, decide_request
 from service.pas.dependencies import PasDependencies
@@ -15,7 +15,7 @@ from service.pas.intake import Received, bundle_of, receive
 from service.pas.parties import parties_of
 from service.pas.records import determination_record
 from service.pas.request import request_of
-from service.pas.response import claim_response, collection, entries_with
+from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape
 from service.pas.submission import Submission
 from service.policy.case import Case, ClientId
@@ -86,8 +86,7 @@ class Submit:
 
     def _answer(self, case: Case, received: Received) -> bytes:
         rendering = Rendering(self.dependencies.settings, self.dependencies.codes, self.shape)
-        response = claim_response(case, received, rendering, PAS_CLAIM_RESPONSE)
-        entries = entries_with(response, received, rendering.own_url("ClaimResponse", case.id))
+        entries = answer_entries(case, received, rendering)
         bundle_id = self.dependencies.ids.new()
         return encode(collection(entries, profile=PAS_RESPONSE_BUNDLE, bundle_id=bundle_id, at=case.decided_at))
 
