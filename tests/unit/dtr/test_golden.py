@@ -16,6 +16,7 @@ from tests.unit.dtr.samples import (
     EvaluatorDouble,
     Json,
     Service,
+    by_canonical,
     by_order,
     order,
     patient,
@@ -35,6 +36,7 @@ CASES: dict[str, Json] = {
         {"name": "questionnaire", "valueCanonical": "https://payer.example.org/fhir/Questionnaire/unknown"},
     ),
     "no-form": by_order(code="J0897"),
+    "adaptive": by_canonical(f"{INITIAL}-adaptive"),
 }
 
 

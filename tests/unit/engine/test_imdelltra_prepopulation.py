@@ -99,7 +99,6 @@ async def test_small_cell_with_a_distant_metastasis_is_extensive(chart: Evaluate
         [condition("C34.90", ICD), condition("C79.31", ICD, named="y")],
         [condition("C79.31", ICD)],
         [condition(STAGE_3)],
-        [condition(STAGE_3), condition(EXTENSIVE, named="y")],
         [condition(EXTENSIVE, verificationStatus=concept("refuted", ""))],
         [condition(EXTENSIVE, verificationStatus=concept("entered-in-error", ""))],
         [condition(EXTENSIVE, verificationStatus=concept("provisional", ""))],
@@ -115,6 +114,84 @@ async def test_stage_that_is_not_said_or_is_doubtful_fills_nothing(chart: Evalua
     name = "Extensive Stage SCLC"
     got = await chart(name, f"{name} Evidence", records=[PATIENT, *conditions])
     assert got == {name: None, f"{name} Evidence": []}
+
+
+def staged(*words: str, code: str = "399588009", system: str = SNOMED, **more: Any) -> Json:
+    return {
+        "resourceType": "Observation",
+        "id": "s",
+        "status": "final",
+        "code": concept(code, system),
+        "valueCodeableConcept": {"coding": [{"display": word} for word in words]},
+    } | more  # fmt: skip
+
+
+def with_summary(text: str) -> Json:
+    return condition(SCLC, stage=[{"summary": {"text": text}}])
+
+
+@pytest.mark.parametrize(
+    ("records", "reference", "path"),
+    [
+        ([condition(SCLC), staged("Extensive stage")], "Observation/s", "value"),
+        ([condition(SCLC), staged("AJCC Stage IVB")], "Observation/s", "value"),
+        ([condition(SCLC), staged("Stage 4", code="21908-9", system="http://loinc.org")], "Observation/s", "value"),
+        ([condition(SCLC), staged("Extensive", status="amended")], "Observation/s", "value"),
+        ([condition(SCLC), staged("Extensive", focus=[{"reference": "Condition/x"}])], "Observation/s", "value"),
+        ([with_summary("Extensive-stage (VALSG)")], "Condition/x", "stage.summary"),
+    ],
+)
+async def test_recorded_stages_fill_yes(chart: Evaluate, records: list[Json], reference: str, path: str) -> None:
+    name = "Extensive Stage SCLC"
+    got = await chart(name, f"{name} Evidence", records=[PATIENT, *records])
+    assert got[name] is True
+    assert [(e["reference"], e["path"]) for e in got[f"{name} Evidence"]] == [(reference, path)]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [staged("Extensive stage")],
+        [condition("C34.90", ICD), staged("Stage IV")],
+        [condition(SCLC), staged("Limited stage")],
+        [condition(SCLC), staged("Stage III")],
+        [condition(SCLC), staged("not extensive")],
+        [condition(SCLC), staged("No evidence of extensive stage")],
+        [condition(SCLC), staged("Extensive", status="entered-in-error")],
+        [condition(SCLC), staged("Extensive", status="preliminary")],
+        [condition(SCLC), staged("Extensive", status="cancelled")],
+        [condition(SCLC), staged("Extensive", code="97509-4", system="http://loinc.org")],
+        [condition(SCLC), staged("Stage IV", focus=[{"reference": "Condition/y"}])],
+        [condition(SCLC), {k: v for k, v in staged().items() if k != "valueCodeableConcept"} | {"valueString": "IV"}],
+        [with_summary("Limited stage")],
+        [with_summary("Extensive") | {"verificationStatus": concept("refuted", "")}],
+    ],
+)
+async def test_stages_that_do_not_say_so_fill_nothing(chart: Evaluate, records: list[Json]) -> None:
+    name = "Extensive Stage SCLC"
+    got = await chart(name, f"{name} Evidence", records=[PATIENT, *records])
+    assert got == {name: None, f"{name} Evidence": []}
+
+
+@pytest.mark.parametrize(
+    ("records", "shown"),
+    [
+        ([condition(STAGE_3), condition(EXTENSIVE, named="y")], {"Condition/x", "Condition/y"}),
+        ([condition(EXTENSIVE), staged("Limited stage")], {"Condition/x", "Observation/s"}),
+        ([with_summary("Limited"), staged("Extensive")], {"Condition/x", "Observation/s"}),
+        (
+            [condition(SCLC), condition("C79.31", ICD, named="y"), staged("Stage II")],
+            {"Condition/x", "Condition/y", "Observation/s"},
+        ),
+    ],
+)
+async def test_stages_in_conflict_are_shown_and_left_open(
+    chart: Evaluate, records: list[Json], shown: set[str]
+) -> None:
+    name = "Extensive Stage SCLC"
+    got = await chart(name, f"{name} Evidence", records=[PATIENT, *records])
+    assert got[name] is None
+    assert {e["reference"] for e in got[f"{name} Evidence"]} == shown
 
 
 async def test_refuted_lower_stage_does_not_stand_against_extensive(chart: Evaluate) -> None:
@@ -174,6 +251,38 @@ ORDER: Json = {
 }
 
 
+def statement(**more: Any) -> Json:
+    return {
+        "resourceType": "MedicationStatement",
+        "id": "t",
+        "status": "completed",
+        "medicationCodeableConcept": concept("309311", RXNORM),
+        "effectivePeriod": {"start": "2026-02"},
+    } | more  # fmt: skip
+
+
+def procedure(text: str, **more: Any) -> Json:
+    return {
+        "resourceType": "Procedure",
+        "id": "c",
+        "status": "completed",
+        "code": {"text": text},
+        "performedDateTime": "2026-02-01",
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "start"),
+    [(statement(), "2026-02"), (procedure("Carboplatin infusion"), "2026-02-01")],
+)
+async def test_platinum_in_statements_and_procedures(chart: Evaluate, record: Json, start: str) -> None:
+    names = ("Progression on Platinum", "Platinum Start", "Platinum Start Evidence")
+    got = await chart(*names, records=[PATIENT, record, disease_status()])
+    assert got["Progression on Platinum"] is True
+    assert got["Platinum Start"] == {"type": "Date", "value": start}
+    assert [e["source"] for e in got["Platinum Start Evidence"]] == [record["resourceType"]]
+
+
 @pytest.mark.parametrize(
     "records",
     [
@@ -210,6 +319,14 @@ async def test_ways_of_recording_progression_on_platinum(chart: Evaluate, record
         [given(status="not-done"), disease_status()],
         [given(status="entered-in-error"), disease_status()],
         [given(status="unknown"), disease_status()],
+        [statement(status="intended"), disease_status()],
+        [statement(status="not-taken"), disease_status()],
+        [statement(status="entered-in-error"), disease_status()],
+        [statement(effectivePeriod={"start": "2026"}), disease_status()],
+        [procedure("Carboplatin infusion", status="not-done"), disease_status()],
+        [procedure("Carboplatin infusion", status="entered-in-error"), disease_status()],
+        [procedure("Carboplatin infusion", status="preparation"), disease_status()],
+        [procedure("Chemotherapy"), disease_status()],
         [given(code="1734340", medicationCodeableConcept=concept("1734340", RXNORM)), disease_status()],
         [given(), disease_status(status="entered-in-error")],
         [given(), disease_status(status="preliminary")],
@@ -325,6 +442,58 @@ async def test_recorded_birth_sex_male_rules_reproductive_potential_out(chart: E
             "reference": "Patient/p",
         }
     ]
+
+
+def operated(code: str = "236886002", **more: Any) -> Json:
+    return {
+        "resourceType": "Procedure",
+        "id": "h",
+        "status": "completed",
+        "code": concept(code),
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "reference"),
+    [
+        (operated(), "Procedure/h"),
+        (operated("116140006"), "Procedure/h"),
+        (operated() | {"code": {"text": "Bilateral Oophorectomy"}}, "Procedure/h"),
+        (
+            operated() | {"code": {"coding": [{"display": "Bilateral salpingo-oophorectomy (procedure)"}]}},
+            "Procedure/h",
+        ),
+        (condition("Z90.710", ICD), "Condition/x"),
+        (condition("Z90.722", ICD), "Condition/x"),
+        (condition("Z78.0", ICD), "Condition/x"),
+        (condition("76498008"), "Condition/x"),
+    ],
+)
+async def test_records_that_rule_reproductive_potential_out(chart: Evaluate, record: Json, reference: str) -> None:
+    name = "Female of Reproductive Potential"
+    got = await chart(name, f"{name} Evidence", records=[born_as("F"), record])
+    assert got[name] is False
+    assert [e["reference"] for e in got[f"{name} Evidence"]] == [reference]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        operated(status="not-done"),
+        operated(status="entered-in-error"),
+        operated(status="in-progress"),
+        operated() | {"code": {"text": "Counselling about hysterectomy"}},
+        operated() | {"code": {"text": "Unilateral oophorectomy"}},
+        condition("Z90.712", ICD),
+        condition("Z90.710", ICD, verificationStatus=concept("refuted", "")),
+        condition("76498008", verificationStatus=concept("entered-in-error", "")),
+        condition("76498008", system="http://example.org/other"),
+    ],
+)
+async def test_records_that_do_not_rule_it_out(chart: Evaluate, record: Json) -> None:
+    name = "Female of Reproductive Potential"
+    got = await chart(name, f"{name} Evidence", records=[born_as("F"), record])
+    assert got == {name: None, f"{name} Evidence": []}
 
 
 @pytest.mark.parametrize(
