@@ -102,11 +102,16 @@ def _record_says(chart: ChartView | None) -> Iterator[str]:
     if chart is None:
         return
     if chart.answered:
-        found = "\n".join(f"- {question} {answer}" for question, answer in chart.answered)
+        found = "\n".join(f"- {_asked(question)} {answer}" for question, answer in chart.answered)
         yield f"The record already answers (please check):\n{found}"
     if chart.unanswered:
         missing = "\n".join(f"- {question}" for question in chart.unanswered)
         yield f"Still to be answered on the form:\n{missing}"
+
+
+def _asked(question: str) -> str:
+    """A question as it stands; what is no question is set off from its answer."""
+    return question if question.endswith(("?", ":")) else f"{question}:"
 
 
 def _launches(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:

@@ -68,7 +68,7 @@ def card_of(response: Mapping[str, Any]) -> str:
 async def test_the_card_says_what_the_record_answers_and_what_is_left(charted: Callable[..., Endpoint]) -> None:
     answered, _, left = card_of(await charted().call(asked(condition()))).partition("Still to be answered")
     assert f"- {SCLC} yes" in answered
-    assert "Patient’s date of birth 1958-02-03" in answered
+    assert "- Patient’s date of birth: 1958-02-03" in answered
     assert PROGRESSED in left
     assert "step-up dosing schedule" in left
     assert "Platinum-based chemotherapy given" not in left, "an optional question is nothing that remains"
