@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from service.dtr.expand import expand, expand_request, find, from_parameters
 from service.dtr.log_errors import FormErrors, error_report
+from service.dtr.metrics import Meter
 from service.dtr.next_question import next_questions, received_response
 from service.dtr.package import Packager
 from service.dtr.populate import ChartLogic, Prepare
@@ -88,9 +89,10 @@ def build(dependencies: DtrDependencies, version: Version) -> APIRouter:
 
 
 def _package(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape) -> _Endpoint:
+    meter = _meter(dependencies)
+
     async def questionnaire_package(request: Request) -> Response:
         caller = await dependencies.access(request, "system/Questionnaire.rs")
-        parameters = await _received(request, dependencies, "Parameters")
         packager = Packager(
             shape=shape,
             sources=Sources(
@@ -104,18 +106,33 @@ def _package(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape) -> 
             clock=dependencies.clock,
             ids=dependencies.ids,
         )
-        return fhir_response(await packager.answer(package_request(parameters), caller))
+
+        async def answer() -> Resource:
+            parameters = await _received(request, dependencies, "Parameters")
+            return await packager.answer(package_request(parameters), caller)
+
+        return fhir_response(await meter.measure("qpackage", caller, answer))
 
     return questionnaire_package
 
 
 def _next_question(dependencies: DtrDependencies, shelves: _Shelves) -> _Endpoint:
+    meter = _meter(dependencies)
+
     async def next_question(request: Request) -> Response:
         caller = await dependencies.access(request, "system/Questionnaire.rs")
-        body = await _received(request, dependencies, "Parameters", "QuestionnaireResponse")
-        return fhir_response(next_questions(received_response(body), shelves.of(caller)))
+
+        async def answer() -> Resource:
+            body = await _received(request, dependencies, "Parameters", "QuestionnaireResponse")
+            return next_questions(received_response(body), shelves.of(caller))
+
+        return fhir_response(await meter.measure("nextq", caller, answer))
 
     return next_question
+
+
+def _meter(dependencies: DtrDependencies) -> Meter:
+    return Meter(dependencies.settings, dependencies.store, dependencies.clock, dependencies.ids)
 
 
 def _log_errors(dependencies: DtrDependencies, shelves: _Shelves) -> _Endpoint:

@@ -24,7 +24,7 @@ from service.fhir.outcome import answer_for, operation_outcome
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
-from service.ports import Assertion, Caller, Evaluation, Evaluator, MemberDirectory, PolicyRegistry
+from service.ports import Assertion, Caller, Evaluation, Evaluator, Exchange, MemberDirectory, PolicyRegistry
 from service.settings import Settings
 from service.store.form_errors import MemoryFormErrors
 from service.store.memory import MemoryStore
@@ -159,6 +159,7 @@ class Service:
     ends: Mapping[str, date] = field(default_factory=dict)
     assertions: tuple[Assertion, ...] = ()
     form_errors: MemoryFormErrors = field(default_factory=MemoryFormErrors)
+    exchanges: list[Exchange] = field(default_factory=list)
     members: MemberDirectory | None = None
 
     async def call(self, version: Version, method: str, path: str, **more: Any) -> httpx.Response:
@@ -182,7 +183,9 @@ class Service:
         app.add_exception_handler(ServiceError, _told)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://payer") as client:
-            return await client.request(method, SHAPES[version].base_path + path, **more)
+            answer = await client.request(method, SHAPES[version].base_path + path, **more)
+        self.exchanges += store.exchanges
+        return answer
 
     async def package(self, version: Version, body: Json) -> httpx.Response:
         return await self.call(version, "POST", "/Questionnaire/$questionnaire-package", json=body)
