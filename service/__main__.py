@@ -18,6 +18,7 @@ import typer
 import uvicorn
 
 from service import log
+from service.app.case_commands import app as cases
 from service.app.compose import create_app
 from service.app.members import app as members
 from service.app.parts import build_rules, policy_roots, structure_check
@@ -44,6 +45,7 @@ app = typer.Typer(
 policy = typer.Typer(no_args_is_help=True, help="Check, test and translate policies.")
 app.add_typer(policy, name="policy")
 app.add_typer(members, name="members")
+app.add_typer(cases, name="case")
 app.add_typer(reviewers, name="reviewer")
 
 

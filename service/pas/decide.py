@@ -15,8 +15,9 @@ from service.pas.judge import determined, held, refusal, refused
 from service.pas.links import link
 from service.pas.numbers import authorization_number, reference_number
 from service.pas.prior import named_prior, prior_case
+from service.pas.ruling import Ruling
 from service.pas.submission import Submission
-from service.pas.update import Update, Versions, compare, decided_again, is_refused
+from service.pas.update import Versions, compare, decided_again, is_refused
 from service.policy.case import Case, CaseId, CaseLine, Urgency
 from service.policy.decision import Obstacle, Outcome
 from service.policy.determination import GRANTED, Determination, LineDetermination
@@ -40,10 +41,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The case that answers, and the case that it replaces, as it was read."""
+    """The case that answers, the case that it replaces, as it was read, and what the rules said."""
 
     case: Case
     prior: Case | None = None
+    ruling: Ruling | None = None
 
 
 async def decide_request(arrival: Arrival, dependencies: PasDependencies) -> Decided:
@@ -55,18 +57,18 @@ async def decide_request(arrival: Arrival, dependencies: PasDependencies) -> Dec
     prior = await prior_case(named, arrival.submission.client, dependencies.store) if named else None
     if prior is None:
         note = _UNKNOWN_PRIOR if named else None
-        return Decided(await _new(arrival, dependencies, note=note))
+        return await _new(arrival, dependencies, note=note)
     if prior.member is None or prior.member != arrival.request.member:
-        return Decided(await _new(arrival, dependencies, obstacle=_OTHER_MEMBER))
+        return await _new(arrival, dependencies, obstacle=_OTHER_MEMBER)
     if appeals(arrival.received.claim, dependencies.codes):
-        return Decided(await _new(arrival, dependencies, obstacle=_APPEAL, about=prior))
+        return await _new(arrival, dependencies, obstacle=_APPEAL, about=prior)
     stored = await dependencies.store.case(prior.id)
     if stored is None:
         raise RuntimeError("a case that was found by name is not there")
     versions = Versions(arrival.received, filed(*stored, dependencies.settings), dependencies.codes)
     if is_refused(versions):
         return Decided(_refused(arrival, dependencies.codes.rejects["update-refused"], dependencies))
-    return Decided(await _changed(arrival, versions, dependencies), stored[0])
+    return await _changed(arrival, versions, dependencies)
 
 
 async def _new(
@@ -76,12 +78,13 @@ async def _new(
     obstacle: Obstacle | None = None,
     note: str | None = None,
     about: Case | None = None,
-) -> Case:
+) -> Decided:
     request = arrival.request
     if not request.lines:
         # Only the cancellation of a whole request on file may leave its items out.
         raise missing(f"{CLAIM}.item")
-    determination = await determined(request, Receipt(arrival.submission.received_at), dependencies)
+    ruling = await determined(request, Receipt(arrival.submission.received_at), dependencies)
+    determination = ruling.determination
     if obstacle is None and appeals(arrival.received.claim, dependencies.codes):
         obstacle = _APPEAL
     if obstacle is not None:
@@ -92,21 +95,22 @@ async def _new(
     case = _case(case_id, arrival, lines, dependencies)
     others = (about.id, *linked.cases) if about else linked.cases
     timed = _timed(replace(case, linked=tuple(dict.fromkeys(others))), arrival, dependencies)
-    return with_questions(timed, timed.decided_at)
+    return Decided(with_questions(timed, timed.decided_at), ruling=ruling)
 
 
-async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDependencies) -> Case:
+async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDependencies) -> Decided:
     """The next version: what stands is taken over, the rest is decided, and nothing of the chain is lost."""
     prior = versions.prior.case
-    update: Update = compare(versions, arrival.request)
+    update = compare(versions, arrival.request)
     case_id = CaseId(dependencies.ids.new())
     lines = dict(update.settled)
     cases = [prior.id]
+    ruling = None
     if update.to_decide:
         asked = replace(arrival.request, lines=update.to_decide)
-        determination = await determined(asked, Receipt(arrival.submission.received_at), dependencies)
+        ruling = await determined(asked, Receipt(arrival.submission.received_at), dependencies)
         earlier = [one for one in await _earlier(asked, dependencies) if one.case.id != prior.id]
-        linked = link(arrival.received, determination, earlier, arrival.submission.client)
+        linked = link(arrival.received, ruling.determination, earlier, arrival.submission.client)
         cases += linked.cases
         known = {line.determination.sequence: line for line in prior.lines}
         for found in linked.determination.lines:
@@ -114,15 +118,19 @@ async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDepend
             before = known.get(found.sequence)
             lines[found.sequence] = decided_again(before, decided, prior) if before else decided
     ordered = [_numbered(case_id, lines[sequence]) for sequence in sorted(lines)]
-    case = _case(case_id, arrival, ordered, dependencies)
-    answered = arrival.submission.received_at
-    asked_before = tuple(one if one.answered_at else replace(one, answered_at=answered) for one in prior.asked)
-    case = replace(case, linked=tuple(dict.fromkeys(cases)), replaces=prior.id, asked=asked_before)
-    timed = _timed(case, arrival, dependencies)
-    if prior.due is not None and timed.due is not None and prior.outcome is Outcome.PENDED:
+    case = replace(_case(case_id, arrival, ordered, dependencies), linked=tuple(dict.fromkeys(cases)))
+    timed = _continued(_timed(case, arrival, dependencies), prior)
+    return Decided(with_questions(timed, timed.decided_at), prior, ruling)
+
+
+def _continued(case: Case, prior: Case) -> Case:
+    """The case as the next version of `prior`: what was asked is answered by it, and no deadline moves back."""
+    asked = tuple(one if one.answered_at else replace(one, answered_at=case.received_at) for one in prior.asked)
+    due = case.due
+    if prior.due is not None and due is not None and prior.outcome is Outcome.PENDED:
         # A change does not push back the day on which the provider was promised an answer.
-        timed = replace(timed, due=min(prior.due, timed.due))
-    return with_questions(timed, timed.decided_at)
+        due = min(prior.due, due)
+    return replace(case, replaces=prior.id, asked=asked, due=due)
 
 
 def _refused(arrival: Arrival, reject: Reject, dependencies: PasDependencies) -> Case:

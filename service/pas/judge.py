@@ -17,6 +17,7 @@ from service.pas.certification import cancels
 from service.pas.codes import Reject
 from service.pas.dependencies import PasDependencies
 from service.pas.elements import extensions, identifiers
+from service.pas.ruling import Basis, Ruling
 from service.policy.case import Authorization
 from service.policy.decision import RULES, Decision, Obstacle, Outcome
 from service.policy.determination import Determination, LineDetermination
@@ -56,28 +57,49 @@ def refused(request: PriorAuthRequest, reject: Reject) -> Determination:
     return _all(request.lines, Outcome.ERROR, Obstacle(reject.key, reject.text))
 
 
-async def determined(request: PriorAuthRequest, receipt: Receipt, dependencies: PasDependencies) -> Determination:
-    """The rules' determination, with what they must not approve held back; all pended when the rules fail."""
+async def determined(
+    request: PriorAuthRequest, receipt: Receipt, dependencies: PasDependencies, basis: Basis | None = None
+) -> Ruling:
+    """The rules' determination, with what they must not approve held back; all pended when the rules fail.
+
+    `basis` is what our own records said when a ruling is made again; without it they are asked.
+    """
+    asked: dict[str, tuple[Authorization, ...]] = {}
 
     async def on_file(policy_id: str) -> Sequence[Authorization]:
+        if basis is not None:
+            return basis.on_file.get(policy_id, ())
         member = request.member
-        return () if member is None else await dependencies.store.authorizations(member, policy_id)
+        found = () if member is None else await dependencies.store.authorizations(member, policy_id)
+        asked[policy_id] = tuple(found)
+        return found
 
+    membership: Mapping[date, Verdict] | None = None
     try:
         async with asyncio.timeout(DECIDE_SECONDS):
-            known = replace(receipt, membership=await memberships(request, dependencies))
+            membership = basis.membership if basis else await memberships(request, dependencies)
+            known = replace(receipt, membership=membership)
             determination = await dependencies.determiner.determine(request, known, on_file)
+            lines = _limited(request, determination, membership, dependencies)
     except (ServiceError, TimeoutError) as failure:
         _log.error("a request could not be determined", extra={"reason": type(failure).__name__})
-        return _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
+        lines = _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
+    return Ruling(receipt.received_at, lines, Basis(asked, membership, dependencies.settings.administrative_denials))
+
+
+def _limited(
+    request: PriorAuthRequest,
+    determination: Determination,
+    membership: Mapping[date, Verdict] | None,
+    dependencies: PasDependencies,
+) -> Determination:
+    """What the rules of the policy do not know: cancelled certifications, ranges of codes, the plan's terms."""
     by_sequence = {line.sequence: line for line in request.lines}
-    lines = (_hold(line, by_sequence[line.sequence], request, dependencies) for line in determination.lines)
-    if not dependencies.settings.administrative_denials:
-        return Determination(tuple(lines))
-    trusts = dependencies.settings.trust_presented_coverage
-    return Determination(
-        tuple(by_terms(line, by_sequence[line.sequence], request, known.membership, trusts=trusts) for line in lines)
-    )
+    lines = [_hold(line, by_sequence[line.sequence], request, dependencies) for line in determination.lines]
+    if dependencies.settings.administrative_denials:
+        trusts = dependencies.settings.trust_presented_coverage
+        lines = [by_terms(line, by_sequence[line.sequence], request, membership, trusts=trusts) for line in lines]
+    return Determination(tuple(lines))
 
 
 async def memberships(request: PriorAuthRequest, dependencies: PasDependencies) -> Mapping[date, Verdict] | None:

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.log import request_id
+from service.pas.ruling import Ruling, write_ruling
 from service.policy.case import Case
 from service.policy.determination import as_json
 
 
-def determination_record(case: Case, input_hash: str, engine_version: str) -> Mapping[str, Any]:
-    """Who decided what, when, by which policy and engine, on which input (architecture 2.6)."""
+def determination_record(
+    case: Case, ruling: Ruling | None, input_hash: str, engine_version: str
+) -> Mapping[str, Any]:
+    """Who decided what, when, by which policy and engine, on which input (architecture 2.6).
+
+    `ruling` is what can be made again (`case replay`); None when the rules decided no line.
+    """
     policies = {line.determination.policy for line in case.lines if line.determination.policy}
     return {
         "kind": "determination",
@@ -30,4 +36,5 @@ def determination_record(case: Case, input_hash: str, engine_version: str) -> Ma
         "linked": list(case.linked),
         "replaces": case.replaces,
         "determination": as_json(case.determination),
+        "ruling": ruling and write_ruling(ruling),
     }

@@ -68,7 +68,9 @@ class Submit:
             content_hash=submission.content_hash,
             request=submission.body,
             reply=reply,
-            audit=determination_record(case, submission.content_hash, self.dependencies.engine_version),
+            audit=determination_record(
+                case, decided.ruling, submission.content_hash, self.dependencies.engine_version
+            ),
             events=self._events(decided),
             replaced=_taken_over(decided),
         )

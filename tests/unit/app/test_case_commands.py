@@ -1,0 +1,92 @@
+"""case verify and case replay, from the command line to a SQLite file and back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.__main__ import app
+from service.app.case_commands import _nobody
+from service.app.parts import build_rules
+from service.fhir.json import encode
+from service.pas.codes import load_codes
+from service.pas.dependencies import PasDependencies
+from service.pas.submit import Submit
+from service.pas.v221 import V221
+from service.policy.case import ClientId
+from service.ports import RandomIds, SystemClock
+from service.settings import Settings
+from service.store.sql import open_store
+from tests.unit.pas import bundles as b
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder; the presented coverage is trusted."""
+    monkeypatch.setenv("PA_TRUST_PRESENTED_COVERAGE", "true")
+    monkeypatch.setenv("PA_DATABASE_URL", f"sqlite:///{tmp_path / 'cases.db'}")
+    return tmp_path
+
+
+@pytest.fixture
+def case_id(data: Path) -> str:
+    """The id of a case that was approved."""
+    return asyncio.run(_submit(Settings()))
+
+
+async def _submit(settings: Settings) -> str:
+    rules = build_rules(settings, trusts_coverage=True)
+    store = open_store(settings.database_url)
+    dependencies = PasDependencies(
+        settings=settings,
+        registry=rules.registry,
+        determiner=rules.determiner,
+        store=store,
+        clock=SystemClock(),
+        ids=RandomIds(),
+        access=_nobody,
+        check=rules.check,
+        codes=load_codes(),
+    )
+    try:
+        reply = await Submit(dependencies, V221)(encode(b.bundle()), ClientId("clinic"))
+    finally:
+        await store.close()
+        rules.engine.close()
+    return reply.case_id
+
+
+def test_a_trail_holds_until_somebody_changes_it(case_id: str, data: Path) -> None:
+    said = RUN.invoke(app, ["case", "verify", case_id, "--data", str(data)])
+    assert (said.exit_code, said.stdout) == (0, "The audit trail holds: 1 entry.\n")
+    with sqlite3.connect(data / "cases.db") as database:
+        database.execute("DROP TRIGGER audit_no_update")
+        database.execute("UPDATE audit SET document = replace(document, 'approved', 'denied')")
+    database.close()
+    said = RUN.invoke(app, ["case", "verify", case_id, "--data", str(data)])
+    assert said.exit_code == 1
+    assert "does NOT hold" in said.stderr
+
+
+def test_a_case_is_decided_again(case_id: str, data: Path) -> None:
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert (said.exit_code, said.stdout) == (0, "Entry 1: the same result.\n")
+
+
+def test_another_result_is_exit_1(case_id: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PA_PAYER_ID", "SOMEBODY-ELSE")
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert said.exit_code == 1
+    assert "ANOTHER result: line 1" in said.stdout
+
+
+@pytest.mark.parametrize("command", ["verify", "replay"])
+def test_a_case_that_is_not_there_is_exit_1(data: Path, command: str) -> None:
+    said = RUN.invoke(app, ["case", command, "nothing", "--data", str(data)])
+    assert (said.exit_code, said.stderr) == (1, "There is no such case.\n")
