@@ -68,6 +68,7 @@ class LineView:
     authorization_number: str | None
     period: DatePeriod | None
     granted: str | None
+    previous: str | None
     decided_by: str
     reasons: tuple[str, ...]
     policy: str | None
@@ -187,7 +188,7 @@ def _line(line: CaseLine, filed: Filed, registry: PolicyRegistry, origins: Origi
     return LineView(
         sequence=found.sequence,
         code=found.code or "",
-        product=_product(item),
+        product=_product(item, loaded),
         serviced=f"{period.start} to {period.end}" if period else "not given",
         quantity=str(quantity.get("value", "")),
         unit=text_of(quantity, "unit") or text_of(quantity, "code") or "",
@@ -197,6 +198,7 @@ def _line(line: CaseLine, filed: Filed, registry: PolicyRegistry, origins: Origi
         authorization_number=line.authorization_number,
         period=found.period,
         granted=_granted(line),
+        previous=_previous(line),
         decided_by=decided_by(found.decision),
         reasons=found.decision.reasons,
         policy=f"{loaded.policy.title} {loaded.policy.document}" if loaded else None,
@@ -269,10 +271,12 @@ def _denials(findings: Sequence[Finding]) -> Iterator[Reason]:
             yield Reason(f"sentence:{finding.criterion.id}", f"The policy says: {finding.criterion.unmet_quote}.")
 
 
-def _product(item: Json) -> str:
+def _product(item: Json, loaded: LoadedPolicy | None) -> str:
+    """What the line asks for, in the request's words, else in the policy's, else by its code."""
     concept: dict[str, Any] = object_of(item, "productOrService") or {}
     coding = next(iter(listed(concept, "coding")), {})
-    return text_of(concept, "text") or text_of(coding, "display") or text_of(coding, "code") or "not given"
+    said = text_of(concept, "text") or text_of(coding, "display")
+    return said or (loaded.policy.drug.display if loaded else None) or text_of(coding, "code") or "not given"
 
 
 def _granted(line: CaseLine) -> str | None:
@@ -282,6 +286,12 @@ def _granted(line: CaseLine) -> str | None:
     parts = [f"{granted.quantity} {granted.unit or ''}".strip() if granted.quantity is not None else ""]
     parts.append(f"{granted.serviced.start} to {granted.serviced.end}" if granted.serviced else "")
     return ", ".join(part for part in parts if part)
+
+
+def _previous(line: CaseLine) -> str | None:
+    """What an earlier version of the request was granted, which stands until this one is decided."""
+    before = line.previous
+    return f"{before.number}, {before.period.start} to {before.period.end}" if before else None
 
 
 def _valid(period: DatePeriod | None, loaded: LoadedPolicy | None) -> DatePeriod | None:

@@ -7,15 +7,18 @@ import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from service.errors import ServiceError
 from service.fhir.canonical import DTR_INFORMATION_ORIGIN
 from service.fhir.json import encode
 from service.form.answers import show
 from service.pas.elements import Json, extension, listed, object_of, text_of
 from service.pas.filed import Filed
 from service.ports import Attachment
+from service.settings import Settings
+from service.wire import read_json
 
 _MOST_SHOWN: Final = 20_000
 _NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -40,10 +43,10 @@ class Origins:
     by_link_id: Mapping[str, tuple[str, ...]]
 
 
-def documents_of(filed: Filed, arrived: Sequence[Attachment]) -> list[Document]:
+def documents_of(filed: Filed, arrived: Sequence[Attachment], settings: Settings) -> list[Document]:
     """In the request's order, then in order of arrival; a DocumentReference gives one for each of its attachments."""
     found = [document for resource in supporting(filed) for document in _of_resource(resource)]
-    return found + [_arrived(number, attachment) for number, attachment in enumerate(arrived, start=1)]
+    return found + [document for attachment in arrived for document in _arrived(attachment, settings)]
 
 
 def supporting(filed: Filed) -> Iterator[Json]:
@@ -104,10 +107,28 @@ def _of_resource(resource: Json) -> Iterator[Document]:
     yield Document(_title(resource), kind, _when(resource), shown, encode(resource), f"{kind}.json")
 
 
-def _arrived(number: int, attachment: Attachment) -> Document:
-    title = f"Sent for {attachment.control_number}"
+def _arrived(attachment: Attachment, settings: Settings) -> Iterator[Document]:
+    """What one $submit-attachment carried (CDex: Attachment.Content); all of it, where that cannot be read."""
     when = attachment.received_at.date().isoformat()
-    return Document(title, "Attachment", when, None, attachment.content, f"attachment-{number}")
+    title = f"Sent for {attachment.control_number}"
+    contents = list(_contents(attachment.content, settings))
+    for resource in contents:
+        for document in _of_resource(resource):
+            yield replace(document, title=f"{title}: {document.title}", when=document.when or when)
+    if not contents:
+        yield Document(title, "Attachment", when, None, attachment.content, "attachment")
+
+
+def _contents(body: bytes, settings: Settings) -> Iterator[Json]:
+    try:
+        parameters = read_json(body, settings)
+    except ServiceError:
+        return
+    for parameter in listed(parameters, "parameter") if isinstance(parameters, dict) else ():
+        for part in listed(parameter, "part"):
+            resource = object_of(part, "resource") if part.get("name") == "Content" else None
+            inner = [entry.get("resource") for entry in listed(resource or {}, "entry")]
+            yield from (one for one in inner or [resource] if isinstance(one, dict))
 
 
 def file_name(document: Document, number: int) -> str:

@@ -111,21 +111,24 @@ def _decisions(title: str, cases: Sequence[Case]) -> Section:
             _time("Time from receipt to decision, mean", mean(hours) if hours else None),
             _time("Time from receipt to decision, median", median(hours) if hours else None),
             _share("Decided after the deadline", sum(map(_late, decided)), len(decided)),
-            Figure("Waiting for a decision", sum(case.outcome is Outcome.PENDED for case in cases), len(cases), ""),
+            Figure("Waiting for a decision", _waiting(cases), len(cases), ""),
         ),
     )
 
 
 def _all(cases: Sequence[Case]) -> Section:
     decided = [case for case in cases if case.outcome in _FINAL]
-    automatic = [case for case in decided if not any(line.determination.decision.by_person for line in case.lines)]
+    by_person = {case.id for case in cases if any(line.determination.decision.by_person for line in case.lines)}
+    automatic = [case for case in decided if case.id not in by_person]
+    held = [case for case in cases if case.outcome is Outcome.PENDED or case.id in by_person]
     return Section(
         "All requests",
         (
             Figure("Received", len(cases), None, ""),
             _share("Decided", len(decided), len(cases)),
             _share("Decided by rules alone", len(automatic), len(decided)),
-            _share("Held for a reviewer at some time", len(cases) - len(automatic), len(cases)),
+            _share("Waiting for a reviewer, or decided by one", len(held), len(cases)),
+            _share("Cancelled, or not to be processed", len(cases) - len(decided) - _waiting(cases), len(cases)),
         ),
     )
 
@@ -150,6 +153,10 @@ def _reason_name(key: str) -> str:
     kind, _, criterion = key.partition(":")
     named = {"criterion": f"Criterion {criterion}", "sentence": f"The policy's own sentence ({criterion})"}
     return named.get(kind, "Another reason")
+
+
+def _waiting(cases: Sequence[Case]) -> int:
+    return sum(case.outcome is Outcome.PENDED for case in cases)
 
 
 def _late(case: Case) -> bool:

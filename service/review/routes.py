@@ -110,7 +110,7 @@ class _Console:
             status=status,
             signed_in=signed_in,
             view=view,
-            documents=documents_of(read, arrived),
+            documents=documents_of(read, arrived, self.settings),
             history=history_of(await store.audit(view.case.id)),
             verified=await store.verify_audit(view.case.id),
             loinc=self.loinc,
@@ -206,7 +206,7 @@ def _add_reading(router: APIRouter, console: _Console) -> None:
     async def document(case_id: str, number: int, request: Request) -> Response:
         await console.signed_in(request)
         _, read, arrived = await console.view(case_id)
-        documents = documents_of(read, arrived)
+        documents = documents_of(read, arrived, console.settings)
         if not 1 <= number <= len(documents):
             raise NotFound("There is no such document.")
         # Never shown by the browser, whatever it claims to be: it came from outside.

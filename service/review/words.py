@@ -34,15 +34,13 @@ _WORDS: Final = {
     "override": "filled from the chart, then changed by a person",
     "manual": "entered by a person",
     # entries of the audit log
-    "determination": "Decided by the policy's rules",
+    "determination": "Evaluated",
+    "information-received": "Information received",
     "claim": "Claimed",
     "take-over": "Taken over",
     "release": "Released",
     "review": "Reviewed",
-    "attachment": "A document arrived",
-    "update": "Changed by the provider",
     "replaced": "Replaced by a newer request",
-    "re-evaluation": "Evaluated again",
 }
 
 

@@ -341,12 +341,16 @@ async def test_documents_are_text_or_a_download_that_no_browser_renders(console:
         b.bundle({b.CLAIM: claim, b.RESPONSE: b.response({"es-sclc": False}), url: reference})
     )
     await console.store.attach(Attachment("1", case.id, "AC-1", 1, NOW, b"\x00\x01"))
+    content = {"name": "Content", "resource": reference | {"description": "A later scan"}}
+    sent = {"resourceType": "Parameters", "parameter": [{"name": "Attachment", "part": [content]}]}
+    await console.store.attach(Attachment("2", case.id, "AC-2", 1, NOW, json.dumps(sent).encode()))
     async with console.browser("rita") as browser:
         shown = (await browser.get(f"/review/cases/{case.id}")).text
-        found = [await browser.get(f"/review/cases/{case.id}/documents/{n}") for n in range(1, 6)]
+        found = [await browser.get(f"/review/cases/{case.id}/documents/{n}") for n in range(1, 8)]
     assert "es-sclc: No" in shown
+    assert "Sent for AC-2: A later scan" in shown
     contents = [answer.content for answer in found if answer.status_code == 200]
-    assert page in contents
+    assert contents.count(page) == 2
     assert b"\x00\x01" in contents
     assert found[-1].status_code == 404
     for answer in found[:-1]:

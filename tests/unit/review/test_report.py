@@ -57,6 +57,8 @@ async def test_shares_and_times_are_of_what_was_decided(decided: Console) -> Non
     assert figures["Expedited requests", "Waiting for a decision"] == ("1", "1", "")
     assert figures["Expedited requests", "Approved"] == ("0", "0", "")
     assert figures["All requests", "Received"] == ("4", "", "")
+    assert figures["All requests", "Waiting for a reviewer, or decided by one"] == ("3", "4", "75.0 %")
+    assert figures["All requests", "Cancelled, or not to be processed"] == ("0", "4", "0.0 %")
     assert figures["All requests", "Decided by rules alone"] == ("1", "3", "33.3 %")
     assert figures["Denied lines by criterion", "Criterion es-sclc"] == ("1", "1", "100.0 %")
 
