@@ -340,6 +340,7 @@ class Caller:
 
     `smart_launch_card` says that it opens forms from SMART cards, not from coverage-information. `fhir_servers` are
     the bases of its own FHIR servers; with none registered, those on the service's list.
+    `strict_intake`: its PAS requests must follow the profiles to the letter.
     """
 
     client: ClientId
@@ -347,6 +348,7 @@ class Caller:
     npis: frozenset[str] = frozenset()
     smart_launch_card: bool = False
     fhir_servers: frozenset[str] = frozenset()
+    strict_intake: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class _Entry(BaseModel):
     npis: tuple[_Npi, ...] = ()
     tolerate_rs256: StrictBool = False
     smart_launch_card: StrictBool = False
+    strict_intake: StrictBool = False
     fhir_servers: tuple[_Address, ...] = ()
     jwks: dict[str, Any] | None = None
     jwks_file: Path | None = None
@@ -79,6 +80,7 @@ class Client:
     jwks_urls: tuple[str, ...]
     smart_launch_card: bool = False
     fhir_servers: frozenset[str] = frozenset()
+    strict_intake: bool = False
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -88,7 +90,7 @@ class Client:
     def caller(self, scopes: frozenset[str] | None = None) -> Caller:
         """The client as the caller of one request, with all its scopes or those of its access token."""
         granted = self.scopes if scopes is None else scopes
-        return Caller(self.id, granted, self.npis, self.smart_launch_card, self.fhir_servers)
+        return Caller(self.id, granted, self.npis, self.smart_launch_card, self.fhir_servers, self.strict_intake)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _client(entry: _Entry, path: Path) -> Client:
         keys=keys,
         jwks_urls=entry.jwks_urls,
         smart_launch_card=entry.smart_launch_card,
+        strict_intake=entry.strict_intake,
         fhir_servers=frozenset(entry.fhir_servers),
     )
 

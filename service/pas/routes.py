@@ -31,7 +31,8 @@ def build(dependencies: PasDependencies, version: Version) -> APIRouter:
     @router.post("/Claim/$submit")
     async def submit_claim(request: Request) -> Response:
         caller = await dependencies.access(request, "system/Claim.cu")
-        reply = await submit(await read_body(request, dependencies.settings), caller.client)
+        body = await read_body(request, dependencies.settings)
+        reply = await submit(body, caller.client, strict=caller.strict_intake)
         return Response(reply.body, status_code=reply.status, media_type=FHIR_JSON)
 
     @router.post("/Claim/$inquire")

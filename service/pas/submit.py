@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.errors import Conflict
+from service.errors import Conflict, InvalidResource
 from service.fhir.canonical import PAS_RESPONSE_BUNDLE
 from service.fhir.json import content_hash, encode
 from service.pas.decide import Arrival, Decided, decide_request
@@ -17,12 +17,14 @@ from service.pas.records import determination_record
 from service.pas.request import request_of
 from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape
+from service.pas.strict import profile_faults
 from service.pas.submission import Submission
 from service.policy.case import Case, ClientId
 from service.ports import CASE_CHANGED, Acceptance, CaseChange, Event, StoredReply
 from service.wire import read_json
 
 _log = logging.getLogger(__name__)
+_PLACES_LOGGED: Final = 30
 _ATTEMPTS: Final = 5
 """How often a change is decided anew because somebody else changed the same case in between."""
 
@@ -34,11 +36,12 @@ class Submit:
     dependencies: PasDependencies
     shape: Shape
 
-    async def __call__(self, body: bytes, client: ClientId) -> StoredReply:
+    async def __call__(self, body: bytes, client: ClientId, *, strict: bool = False) -> StoredReply:
         """Answer a request; only what is on disk is answered.
 
         The same client's identical content (Bundle.timestamp aside) gets its first answer again. ServiceErrors
-        are of structure only; a failure to evaluate ends in a pended case.
+        are of structure only; a failure to evaluate ends in a pended case. From a `strict` partner every departure
+        from the profiles is InvalidResource; from others what answering does not need may be absent (trap 14).
         """
         received_at = self.dependencies.clock.now()
         bundle = bundle_of(read_json(body, self.dependencies.settings))
@@ -49,6 +52,7 @@ class Submit:
         if first is not None:
             return first
         received = receive(bundle, self.dependencies.check)
+        self._compare_with_profile(received, client, strict=strict)
         parties = parties_of(received, self.dependencies.settings.member_system)
         arrival = Arrival(submission, received, request_of(received, parties), self.shape.version)
         for _ in range(_ATTEMPTS):
@@ -57,6 +61,19 @@ class Submit:
             except Conflict:
                 _log.info("a case was changed while a change of it was decided", extra={"client": client})
         raise Conflict("The case is being changed by others at this moment. Send the request again.")
+
+    def _compare_with_profile(self, received: Received, client: ClientId, *, strict: bool) -> None:
+        faults = profile_faults(received, self.shape.version)
+        if not faults:
+            return
+        places = tuple(fault.expression for fault in faults)
+        if strict:
+            text = f"{places[0]} {faults[0].problem}. Your requests are taken only as the PAS profiles have them."
+            raise InvalidResource(text, expression=places, faults=faults)
+        _log.info(
+            "a request departs from the profiles",
+            extra={"client": client, "reason": " ".join(places[:_PLACES_LOGGED])},
+        )
 
     async def _accept(self, arrival: Arrival) -> StoredReply:
         """Conflict when the case that is changed has changed since it was read: then nothing is stored."""

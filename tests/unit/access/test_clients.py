@@ -31,6 +31,12 @@ def test_a_smart_card_is_for_those_who_want_one(tmp_path: Path) -> None:
     assert wanting.caller().smart_launch_card
 
 
+def test_a_strict_partner_is_registered_as_one(tmp_path: Path) -> None:
+    assert not load_clients(client_file(tmp_path)).by_id["ehr-1"].caller().strict_intake
+    strict = load_clients(client_file(tmp_path, "strict_intake = true")).by_id["ehr-1"]
+    assert strict.caller().strict_intake
+
+
 def test_keys_may_stand_in_the_file(tmp_path: Path) -> None:
     key = public(ec_key())["keys"][0]
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in key.items())
