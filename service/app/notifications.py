@@ -17,10 +17,10 @@ from service.ehr.connection import open_http
 from service.pas import subscription_routes
 from service.pas.dependencies import PasDependencies
 from service.pas.notify import Notifier, NotifyDependencies
+from service.pas.outbox import Outbox
 from service.pas.routes import SHAPES
 from service.pas.shape import Version
 from service.pas.subscription_routes import SubscriptionDependencies
-from service.ports import Outbox
 
 # A little more than one notification may take; what has not ended then is sent again by whoever runs next.
 _LAST_WAIT: Final = 2.0

@@ -20,10 +20,11 @@ from service.pas.codes import X12Codes
 from service.pas.elements import object_of
 from service.pas.filed import Filed, filed
 from service.pas.notification import Notices, full_focus, id_focus
+from service.pas.outbox import Outbox
 from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape, Version
 from service.pas.subscription import CONTENT, headers_of, reach_of, sender_names, wants
-from service.ports import Clock, Delivery, Event, Ids, Outbox, Store
+from service.ports import Clock, Delivery, Event, Ids, Store
 from service.settings import Settings
 
 # Longer than an attempt may take: only who died, or hangs, loses a lease.

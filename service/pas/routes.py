@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.pas.asked import Asked
+from service.pas.attachment import SubmitAttachment
 from service.pas.dependencies import PasDependencies
 from service.pas.inquire import Inquire
 from service.pas.shape import Shape, Version
@@ -20,13 +22,15 @@ SHAPES: Final[dict[Version, Shape]] = {shape.version: shape for shape in (V201, 
 
 
 def build(dependencies: PasDependencies, version: Version) -> APIRouter:
-    """Claim/$submit, Claim/$inquire and ClaimResponse/{id}, relative to the version's FHIR base.
+    """Claim/$submit, Claim/$inquire, $submit-attachment and what our answers refer to, relative to the FHIR base.
 
     ServiceErrors are left to the application, which makes OperationOutcomes of them.
     """
     router = APIRouter()
     submit = Submit(dependencies, SHAPES[version])
     inquire = Inquire(dependencies, SHAPES[version])
+    submit_attachment = SubmitAttachment(dependencies)
+    asked = Asked(dependencies, SHAPES[version])
 
     @router.post("/Claim/$submit")
     async def submit_claim(request: Request) -> Response:
@@ -39,6 +43,21 @@ def build(dependencies: PasDependencies, version: Version) -> APIRouter:
     async def inquire_claim(request: Request) -> Response:
         caller = await dependencies.access(request, "system/Claim.rs")
         return fhir_response(await inquire(await read_body(request, dependencies.settings), caller))
+
+    @router.post("/$submit-attachment")
+    async def take_attachment(request: Request) -> Response:
+        caller = await dependencies.access(request, "system/Claim.cu")
+        return fhir_response(await submit_attachment(await read_body(request, dependencies.settings), caller))
+
+    @router.get("/CommunicationRequest/{resource_id}")
+    async def read_communication_request(request: Request, resource_id: str) -> Response:
+        caller = await dependencies.access(request, "system/ClaimResponse.rs")
+        return fhir_response(await asked.read("CommunicationRequest", resource_id, caller))
+
+    @router.get("/Task/{resource_id}")
+    async def read_task(request: Request, resource_id: str) -> Response:
+        caller = await dependencies.access(request, "system/ClaimResponse.rs")
+        return fhir_response(await asked.read("Task", resource_id, caller))
 
     @router.get("/ClaimResponse/{case_id}")
     async def read_claim_response(request: Request, case_id: str) -> Response:

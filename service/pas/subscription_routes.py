@@ -17,9 +17,10 @@ from service.fhir.build import Json
 from service.fhir.parse import StructureCheck
 from service.pas.codes import X12Codes
 from service.pas.notification import Notices
+from service.pas.outbox import Outbox
 from service.pas.shape import Rendering, Shape
 from service.pas.subscription import checked, reach_of
-from service.ports import Caller, Clock, Ids, Outbox, Subscription
+from service.ports import Caller, Clock, Ids, Subscription
 from service.settings import Settings
 from service.wire import FhirAccess, fhir_response, read_body, read_json
 

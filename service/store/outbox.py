@@ -1,4 +1,4 @@
-"""ports.Outbox on SQLite and PostgreSQL."""
+"""service.pas.outbox.Outbox on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.store.tables import events
 
 
 class SqlOutbox:
-    """ports.Outbox. Several processes may share the database."""
+    """The port service.pas.outbox.Outbox. Several processes may share the database."""
 
     def __init__(self, read: Transactions, write: Transactions) -> None:
         self._read = read
