@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from statistics import mean, median
@@ -19,6 +19,9 @@ from service.review.pages import Fields, field
 
 _FINAL: Final = frozenset({Outcome.APPROVED, Outcome.MODIFIED, Outcome.DENIED})
 _DEFAULT_DAYS: Final = 365
+_MOST_DAYS: Final = 1830
+# Whole cases are large: of each only its facts stay in memory.
+_DAYS_AT_ONCE: Final = 7
 NOT_RECORDED: Final = "not recorded"
 
 
@@ -59,26 +62,66 @@ def read_range(query: Fields, now: datetime) -> DatePeriod:
         raise InvalidResource("Give the days as YYYY-MM-DD.") from None
     if last < first or last == date.max:
         raise InvalidResource("The last day comes before the first.")
+    if (last - first).days > _MOST_DAYS:
+        raise InvalidResource(f"A report covers at most {_MOST_DAYS} days.")
     return DatePeriod(first, last)
 
 
-def instants(days: DatePeriod) -> tuple[datetime, datetime]:
-    """From the start of the first day to the end of the last, in UTC; the end is not included."""
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What the report counts of one case; `denied` has a reason's key for each denied line."""
+
+    id: CaseId
+    outcome: Outcome
+    urgency: Urgency
+    hours: float
+    late: bool
+    by_person: bool
+    replaced: bool
+    denied: tuple[str, ...]
+
+
+def facts_of(case: Case, reasons: Mapping[int, str]) -> CaseFacts:
+    """`reasons` are the keys of reviewers' reasons to deny, by line sequence."""
+    lines = [line.determination for line in case.lines]
+    return CaseFacts(
+        id=case.id,
+        outcome=case.outcome,
+        urgency=case.urgency,
+        hours=(case.decided_at - case.received_at).total_seconds() / 3600,
+        late=case.due is not None and case.decided_at > case.due,
+        by_person=any(line.decision.by_person for line in lines),
+        replaced=case.replaced_by is not None,
+        denied=tuple(reasons.get(line.sequence, "other") for line in lines if line.outcome is Outcome.DENIED),
+    )
+
+
+def is_denied(case: Case) -> bool:
+    """Whether any of its lines is."""
+    return any(line.determination.outcome is Outcome.DENIED for line in case.lines)
+
+
+def spans(days: DatePeriod) -> Iterator[tuple[datetime, datetime]]:
+    """The range in pieces that are read one after the other: from an instant to the next, which is not included."""
     midnight = time(tzinfo=UTC)
-    return datetime.combine(days.start, midnight), datetime.combine(days.end + timedelta(1), midnight)
+    first = days.start
+    while first <= days.end:
+        after = min(first + timedelta(_DAYS_AT_ONCE), days.end + timedelta(1))
+        yield datetime.combine(first, midnight), datetime.combine(after, midnight)
+        first = after
 
 
-def report(days: DatePeriod, cases: Sequence[Case], denied_for: Mapping[CaseId, Mapping[int, str]]) -> Report:
-    """The report over cases received on these days; `denied_for` has the reason keys of denied lines by sequence.
+def report(days: DatePeriod, cases: Sequence[CaseFacts]) -> Report:
+    """The report over cases received on these days.
 
     A request that was replaced before it was decided counts once, as its successor.
     """
-    counted = [case for case in cases if case.replaced_by is None or case.outcome in _FINAL]
+    counted = [case for case in cases if not case.replaced or case.outcome in _FINAL]
     sections = (
         _decisions("Standard requests", [case for case in counted if case.urgency is Urgency.STANDARD]),
         _decisions("Expedited requests", [case for case in counted if case.urgency is Urgency.EXPEDITED]),
         _all(counted),
-        _denials(counted, denied_for),
+        _denials(counted),
     )
     return Report(days.start, days.end, sections)
 
@@ -96,10 +139,10 @@ def as_csv(made: Report) -> str:
     return written.getvalue()
 
 
-def _decisions(title: str, cases: Sequence[Case]) -> Section:
+def _decisions(title: str, cases: Sequence[CaseFacts]) -> Section:
     decided = [case for case in cases if case.outcome in _FINAL]
     outcomes = Counter(case.outcome for case in decided)
-    hours = [(case.decided_at - case.received_at).total_seconds() / 3600 for case in decided]
+    hours = [case.hours for case in decided]
     return Section(
         title,
         (
@@ -110,17 +153,16 @@ def _decisions(title: str, cases: Sequence[Case]) -> Section:
             Figure("Approved after the timeframe was extended", None, None, NOT_RECORDED),
             _time("Time from receipt to decision, mean", mean(hours) if hours else None),
             _time("Time from receipt to decision, median", median(hours) if hours else None),
-            _share("Decided after the deadline", sum(map(_late, decided)), len(decided)),
+            _share("Decided after the deadline", sum(case.late for case in decided), len(decided)),
             Figure("Waiting for a decision", _waiting(cases), len(cases), ""),
         ),
     )
 
 
-def _all(cases: Sequence[Case]) -> Section:
+def _all(cases: Sequence[CaseFacts]) -> Section:
     decided = [case for case in cases if case.outcome in _FINAL]
-    by_person = {case.id for case in cases if any(line.determination.decision.by_person for line in case.lines)}
-    automatic = [case for case in decided if case.id not in by_person]
-    held = [case for case in cases if case.outcome is Outcome.PENDED or case.id in by_person]
+    automatic = [case for case in decided if not case.by_person]
+    held = [case for case in cases if case.outcome is Outcome.PENDED or case.by_person]
     return Section(
         "All requests",
         (
@@ -133,14 +175,9 @@ def _all(cases: Sequence[Case]) -> Section:
     )
 
 
-def _denials(cases: Sequence[Case], denied_for: Mapping[CaseId, Mapping[int, str]]) -> Section:
+def _denials(cases: Sequence[CaseFacts]) -> Section:
     """Denied lines by the criterion that the reason names."""
-    denied = [
-        denied_for.get(case.id, {}).get(line.determination.sequence, "other")
-        for case in cases
-        for line in case.lines
-        if line.determination.outcome is Outcome.DENIED
-    ]
+    denied = [key for case in cases for key in case.denied]
     rows = [_share(_reason_name(key), count, len(denied)) for key, count in _by_count(denied)]
     return Section("Denied lines by criterion", tuple(rows) or (Figure("None", 0, None, ""),))
 
@@ -155,12 +192,8 @@ def _reason_name(key: str) -> str:
     return named.get(kind, "Another reason")
 
 
-def _waiting(cases: Sequence[Case]) -> int:
+def _waiting(cases: Sequence[CaseFacts]) -> int:
     return sum(case.outcome is Outcome.PENDED for case in cases)
-
-
-def _late(case: Case) -> bool:
-    return case.due is not None and case.decided_at > case.due
 
 
 def _share(name: str, count: int, of: int) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
@@ -13,12 +13,11 @@ from service.errors import Conflict, Forbidden, NotAuthenticated, NotFound
 from service.pas.filed import Filed, filed
 from service.pas.numbers import control_number
 from service.policy.case import Case
-from service.policy.decision import Outcome
 from service.ports import Attachment, Clock, Ids, PolicyRegistry, Store
 from service.review.actions import Actions, unchanged_since
 from service.review.case_view import CaseView, case_view
 from service.review.documents import documents_of, file_name
-from service.review.figures import Report, as_csv, instants, read_range, report
+from service.review.figures import Report, as_csv, facts_of, is_denied, read_range, report, spans
 from service.review.history import denial_keys, history_of
 from service.review.pages import SIGN_IN, Fields, Pages, field, page_route, read_fields, see, style_sheet
 from service.review.passwords import Passwords
@@ -273,10 +272,12 @@ def _add_report(router: APIRouter, console: _Console) -> None:
         signed_in = await console.signed_in(request)
         days = read_range(parse_qs(request.url.query), console.dependencies.clock.now())
         store = console.dependencies.store
-        cases = await store.cases_received(*instants(days))
-        denied = [case.id for case in cases if any(_is_denied(line) for line in case.lines)]
-        keys = {case_id: denial_keys(await store.audit(case_id)) for case_id in denied}
-        return signed_in, report(days, cases, keys)
+        facts = []
+        for start, end in spans(days):
+            for case in await store.cases_received(start, end):
+                reasons = denial_keys(await store.audit(case.id)) if is_denied(case) else {}
+                facts.append(facts_of(case, reasons))
+        return signed_in, report(days, facts)
 
     @router.get("/report")
     async def report_page(request: Request) -> Response:
@@ -289,7 +290,3 @@ def _add_report(router: APIRouter, console: _Console) -> None:
         named = f"prior-authorization-{figures.first}-{figures.last}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{named}"'}
         return Response(as_csv(figures), media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _is_denied(line: Any) -> bool:
-    return bool(line.determination.outcome is Outcome.DENIED)

@@ -79,7 +79,15 @@ async def test_the_page_says_what_the_figures_are_and_are_not(decided: Console) 
 
 
 @pytest.mark.parametrize(
-    "query", ["?from=2026-09-02&to=2026-09-01", "?from=x", "?to=2026-13-01", "?to=9999-12-31", "?to=0001-01-01"]
+    "query",
+    [
+        "?from=2026-09-02&to=2026-09-01",
+        "?from=x",
+        "?to=2026-13-01",
+        "?to=9999-12-31",
+        "?to=0001-01-01",
+        "?from=0001-01-02",
+    ],
 )
 async def test_a_range_that_is_none_is_refused(console: Console, query: str) -> None:
     async with console.browser("ada") as browser:
