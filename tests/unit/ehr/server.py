@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import socket
 import ssl
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -131,33 +133,68 @@ async def never(asked: Asked) -> Response:
 
 @contextmanager
 def served(answer: Behaviour, certificate: tuple[Path, Path] | None = None) -> Iterator[FhirServer]:
-    """The server while the block runs, in its own thread; with a certificate (chain, key) over TLS."""
-    fhir_server = FhirServer(answer, scheme="https" if certificate else "http")
-    app = Starlette(routes=[Route("/{path:path}", fhir_server.serve, methods=["GET", "POST"])])
-    listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-    fhir_server.port = listening.getsockname()[1]
-    chain, key = certificate or (None, None)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        lifespan="off",
-        ws="none",
-        loop="asyncio",
-        http="h11",
-        ssl_certfile=chain,
-        ssl_keyfile=key,
-        ssl_version=ssl.PROTOCOL_TLS_SERVER,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
+    """The server while the block runs; with a certificate (chain, key) over TLS, on a socket of its own.
+
+    Without one all tests share one listening thread: ending a server costs more than most tests.
+    """
+    if certificate is None:
+        shared = _shared()
+        shared.server = FhirServer(answer, shared.port)
+        try:
+            yield shared.server
+        finally:
+            shared.server.closing = True
+        return
+    fhir_server = FhirServer(answer, scheme="https")
+    listening = _Listening(fhir_server, certificate)
     try:
         yield fhir_server
     finally:
         fhir_server.closing = True
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
+        listening.end()
+
+
+class _Listening:
+    """A uvicorn in a thread, which hands every request to the FhirServer of the moment."""
+
+    def __init__(self, server: FhirServer | None, certificate: tuple[Path, Path] | None = None) -> None:
+        self.server = server
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._socket.getsockname()[1])
+        if server is not None:
+            server.port = self.port
+        chain, key = certificate or (None, None)
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "POST"])])
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            loop="asyncio",
+            http="h11",
+            ssl_certfile=chain,
+            ssl_keyfile=key,
+            ssl_version=ssl.PROTOCOL_TLS_SERVER,
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join(10)
+        self._socket.close()
+
+    async def _answer(self, request: Request) -> Response:
+        assert self.server is not None
+        return await self.server.serve(request)
+
+
+@cache
+def _shared() -> _Listening:
+    listening = _Listening(None)
+    atexit.register(listening.end)
+    return listening
 
 
 def closed_port() -> int:

@@ -172,7 +172,8 @@ async def test_the_certificate_is_that_of_the_name_not_of_the_address(
 ) -> None:
     certificate = _certificate(tmp_path, name)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    with served(lambda asked: fhir(patient()), certificate) as server:
+    # A connection that stays open would keep a closing TLS server waiting.
+    with served(lambda asked: fhir(patient(), headers={"Connection": "close"}), certificate) as server:
         host = f"ehr.example.org:{server.port}"
         ehr = opened(f"https://{host}/fhir", reach=Reach(frozenset({host}), loopback=True), resolve=_loopback)
         if trusted:
