@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 import subprocess
 import sys
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from service.catalog.registry import HOME
 from service.fhir.json import encode
@@ -26,10 +23,6 @@ from tests.unit.review.conftest import unanswered
 
 PASSWORD = "a long enough password"
 AXE = HOME / "node_modules" / "axe-core" / "axe.min.js"
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 ACCOUNTS = {
     "cora": ("--name", "Cora Clinician", "--role", "clinician", "--npi", "1003000126", "--specialty", "207RH0003X"),
     "rita": ("--name", "Rita Reviewer"),
@@ -49,20 +42,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             subprocess.run(command, input=f"{PASSWORD}\n", text=True, check=True, cwd=HOME)
         yield served.http
         assert PASSWORD not in served.log.read_text()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None or not AXE.exists():
-        if os.environ.get("CI"):
-            pytest.fail("Chromium and axe-core must be there in CI")
-        warnings.warn("SKIPPED FOR WANT OF CHROMIUM OR AXE-CORE", stacklevel=2)
-        pytest.skip("Chromium or axe-core is not there")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

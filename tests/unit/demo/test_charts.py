@@ -92,7 +92,7 @@ def test_provider_identifiers_have_a_valid_check_digit() -> None:
         for held in resource.get("identifier", ())
         if held["system"] == "http://hl7.org/fhir/sid/us-npi"
     ]
-    assert len(npis) == 2
+    assert len(npis) == 3
     for npi in npis:
         digits = [int(digit) for digit in reversed(f"80840{npi}")]
         doubled = [sum(divmod(2 * digit, 10)) if place % 2 else digit for place, digit in enumerate(digits)]

@@ -136,11 +136,16 @@ await LForms.Util.addFormToPage(content.questionnaire, form, { fhirVersion: "R4"
 last = JSON.stringify(answers());
 decorate();
 let waiting;
-for (const name of ["input", "change", "click", "focusout"]) {
-  form.addEventListener(name, () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(refresh, 250);
-  });
+// Caught on the way down: lforms' radio buttons let no click come up again.
+for (const name of ["input", "change", "click", "keyup", "focusout"]) {
+  form.addEventListener(
+    name,
+    () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(refresh, 200);
+    },
+    true,
+  );
 }
 for (const id of Object.keys(buttons)) {
   document.getElementById(id).disabled = false;
