@@ -12,10 +12,12 @@ from service.pas.asked import Asked
 from service.pas.attachment import SubmitAttachment
 from service.pas.dependencies import PasDependencies
 from service.pas.inquire import Inquire
+from service.pas.metrics import Told, measured
 from service.pas.shape import Shape, Version
 from service.pas.submit import Submit
 from service.pas.v201 import V201
 from service.pas.v221 import V221
+from service.ports import Caller
 from service.wire import FHIR_JSON, fhir_response, read_body
 
 SHAPES: Final[dict[Version, Shape]] = {shape.version: shape for shape in (V201, V221)}
@@ -34,15 +36,19 @@ def build(dependencies: PasDependencies, version: Version) -> APIRouter:
 
     @router.post("/Claim/$submit")
     async def submit_claim(request: Request) -> Response:
-        caller = await dependencies.access(request, "system/Claim.cu")
-        body = await read_body(request, dependencies.settings)
-        reply = await submit(body, caller.client, strict=caller.strict_intake)
-        return Response(reply.body, status_code=reply.status, media_type=FHIR_JSON)
+        async def answer(caller: Caller) -> Told:
+            body = await read_body(request, dependencies.settings)
+            reply = await submit(body, caller.client, strict=caller.strict_intake)
+            return Told(Response(reply.body, status_code=reply.status, media_type=FHIR_JSON), reply.case_id)
+
+        return await measured(request, answer, dependencies, asks=False)
 
     @router.post("/Claim/$inquire")
     async def inquire_claim(request: Request) -> Response:
-        caller = await dependencies.access(request, "system/Claim.rs")
-        return fhir_response(await inquire(await read_body(request, dependencies.settings), caller))
+        async def answer(caller: Caller) -> Told:
+            return Told(fhir_response(await inquire(await read_body(request, dependencies.settings), caller)))
+
+        return await measured(request, answer, dependencies, asks=True)
 
     @router.post("/$submit-attachment")
     async def take_attachment(request: Request) -> Response:
