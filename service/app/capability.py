@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from service.fhir import build as fhir
 from service.fhir.canonical import (
+    CDEX_OPERATION_SUBMIT_ATTACHMENT,
     CORE_OPERATION_EXPAND,
     DTR_GUIDE,
     DTR_OPERATION_LOG_ERRORS,
@@ -76,6 +77,7 @@ def capability_statement(settings: Settings, base: str, *, dtr: str, pas: str) -
                     "description": "SMART Backend Services; see .well-known/smart-configuration",
                 },
                 "resource": [*map(_definitional, ("Library", "Questionnaire", "ValueSet")), *_claims()],
+                "operation": [{"name": "submit-attachment", "definition": CDEX_OPERATION_SUBMIT_ATTACHMENT}],
             }
         ],
     }

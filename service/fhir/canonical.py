@@ -164,6 +164,8 @@ _PAS: Final = "http://hl7.org/fhir/us/davinci-pas/"
 PAS_TEMP_CODES: Final = _PAS + "CodeSystem/PASTempCodes"
 PAS_OPERATION_SUBMIT: Final = _PAS + "OperationDefinition/Claim-submit"
 PAS_OPERATION_INQUIRE: Final = _PAS + "OperationDefinition/Claim-inquiry"
+# CDex 2.1.0, whose operation PAS uses for what a payer asks for.
+CDEX_OPERATION_SUBMIT_ATTACHMENT: Final = "http://hl7.org/fhir/us/davinci-cdex/OperationDefinition/submit-attachment"
 PAS_SUBSCRIPTION_TOPIC: Final = _PAS + "SubscriptionTopic/PASSubscriptionTopic"
 
 _PAS_PROFILE: Final = _PAS + "StructureDefinition/profile-"

@@ -16,6 +16,17 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def instant_of(value: object) -> datetime | None:
+    """The moment of a FHIR instant, which has a zone; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def listed(element: Mapping[str, Any], name: str) -> list[Json]:
     """The objects of a repeating element; empty when it is absent or not a list."""
     found = element.get(name)

@@ -23,7 +23,7 @@ from service.pas.notification import Notices, full_focus, id_focus
 from service.pas.outbox import Outbox
 from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape, Version
-from service.pas.subscription import CONTENT, headers_of, reach_of, sender_names, wants
+from service.pas.subscription import CONTENT, has_ended, headers_of, reach_of, sender_names, wants
 from service.ports import Clock, Delivery, Event, Ids, Store
 from service.settings import Settings
 
@@ -170,8 +170,9 @@ class Notifier:
         else:
             case, request = found
             names = sender_names(filed(case, request, self._given.settings).received)
+            now = self._given.clock.now()
             subscriptions = await self._given.outbox.subscriptions_of(case.client)
-            wanted = [subscription.id for subscription in subscriptions if wants(subscription, names)]
+            wanted = [one.id for one in subscriptions if wants(one, names) and not has_ended(one, now)]
         await self._given.outbox.spread(event, wanted, self._given.clock.now())
 
     async def _tell(self, delivery: Delivery) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from service.pas.elements import (
     extensions,
     identifier_of,
     identifiers,
+    instant_of,
     listed,
     object_of,
     text_of,
@@ -59,6 +61,8 @@ def checked(body: object, check: StructureCheck, *, version: Version, reach: Rea
     if split_canonical(str(resource.get("criteria")))[0] != PAS_SUBSCRIPTION_TOPIC:
         raise _refused("Subscription.criteria", f"must be the topic {PAS_SUBSCRIPTION_TOPIC}")
     _check_filters(resource)
+    if "end" in resource and instant_of(resource["end"]) is None:
+        raise _refused("Subscription.end", "must be an instant")
     channel = object_of(resource, "channel") or {}
     if channel.get("type") != "rest-hook":
         raise _refused("Subscription.channel.type", "must be rest-hook")
@@ -89,6 +93,12 @@ def headers_of(resource: Resource) -> list[tuple[str, str]]:
     found = (_HEADER.fullmatch(header) for header in written if isinstance(header, str))
     # White space around a value is none of it (RFC 9110 section 5.5).
     return [(match[1], match[2].rstrip()) for match in found if match]
+
+
+def has_ended(subscription: Subscription, now: datetime) -> bool:
+    """Whether its own end is past (R4 Subscription.end)."""
+    end = instant_of(subscription.resource.get("end"))
+    return end is not None and end <= now
 
 
 def wants(subscription: Subscription, names: Names) -> bool:

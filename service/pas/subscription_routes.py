@@ -12,17 +12,20 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import Fault, InvalidResource, NotFound
+from service.errors import BusinessRule, Fault, InvalidResource, NotFound
 from service.fhir.build import Json
 from service.fhir.parse import StructureCheck
 from service.pas.codes import X12Codes
 from service.pas.notification import Notices
 from service.pas.outbox import Outbox
 from service.pas.shape import Rendering, Shape
-from service.pas.subscription import checked, reach_of
+from service.pas.subscription import checked, has_ended, reach_of
 from service.ports import Caller, Clock, Ids, Subscription
 from service.settings import Settings
 from service.wire import FhirAccess, fhir_response, read_body, read_json
+
+MOST: Final = 100
+"""Subscriptions of one client."""
 
 # The handshake goes out once the answer has left. When this process dies in between, it goes out then.
 _AT_LATEST: Final = timedelta(seconds=30)
@@ -52,6 +55,8 @@ class Subscriptions:
     async def create(self, request: Request, caller: Caller) -> Subscription:
         """A new one, requested; its handshake waits."""
         given = self.dependencies
+        if len(await given.outbox.subscriptions_of(caller.client)) >= MOST:
+            raise BusinessRule(f"You have {MOST} subscriptions. Delete those that are not needed any more.")
         made = Subscription(
             id=given.ids.new(),
             client=caller.client,
@@ -80,6 +85,8 @@ class Subscriptions:
         found = await self.dependencies.outbox.subscription(subscription_id)
         if found is None or (found.client, found.guide_version) != (caller.client, self.shape.version):
             raise NotFound("There is no such Subscription of yours here.")
+        if has_ended(found, self.dependencies.clock.now()):
+            return replace(found, status="off")
         return found
 
     def shown(self, subscription: Subscription) -> Json:

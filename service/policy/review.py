@@ -64,9 +64,16 @@ def apply(
     unknown = set(verdicts) - {line.determination.sequence for line in case.lines}
     if unknown or not verdicts:
         raise BusinessRule("A decision names at least one line, and lines of the case only.")
-    lines = tuple(_decided(line, verdicts.get(line.determination.sequence), actor, number) for line in case.lines)
+    lines = tuple(
+        _decided(_dated(line, case), verdicts.get(line.determination.sequence), actor, number) for line in case.lines
+    )
     asked = tuple(r for verdict in verdicts.values() if isinstance(verdict, Ask) for r in verdict.requests)
     return replace(case, lines=lines, asked=case.asked + asked, decided_at=at)
+
+
+def _dated(line: CaseLine, case: Case) -> CaseLine:
+    """A number that was given keeps its day, though the case is decided again now."""
+    return replace(line, issued_at=line.issued_at or case.decided_at) if line.authorization_number else line
 
 
 def _decided(line: CaseLine, verdict: Verdict | None, actor: Reviewer | Clinician, number: str) -> CaseLine:

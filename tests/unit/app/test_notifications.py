@@ -85,6 +85,11 @@ async def test_the_capability_statement_offers_the_topic(http: httpx.AsyncClient
         assert {one["code"] for one in offered["interaction"]} == {"create", "read", "update", "delete"}
 
 
+async def test_the_capability_statement_offers_to_take_attachments(http: httpx.AsyncClient) -> None:
+    [rest] = (await http.get("/fhir/metadata")).json()["rest"]
+    assert [one["name"] for one in rest["operation"]] == ["submit-attachment"]
+
+
 async def test_the_application_ends_while_a_subscriber_is_slow(tmp_path: Path, subscriber: Subscriber) -> None:
     """It waits for the call that is on its way, and not for ever."""
     subscriber.slow.clear()

@@ -389,6 +389,19 @@ async def test_one_that_is_switched_off_or_removed_is_told_nothing(
     assert subscriber.kinds == ["handshake", "handshake"]
 
 
+async def test_one_whose_end_is_past_is_told_nothing_more(notified: Notified, subscriber: Subscriber) -> None:
+    made = await notified.subscribe(subscription(subscriber.url) | {"end": "2026-09-01T16:04:07+00:00"})
+    await notified.tell()
+    case_id = await notified.pended()
+    await notified.changed(case_id, "event-a")
+    await notified.tell()
+    notified.payer.clock.advance(timedelta(hours=1))
+    await notified.changed(case_id, "event-b")
+    await notified.tell()
+    assert subscriber.kinds == ["handshake", "event-notification"]
+    assert (await notified.call("GET", f"/fhir/Subscription/{made}")).json()["status"] == "off"
+
+
 async def test_overdue_cases_are_counted(notified: Notified) -> None:
     await notified.pended()
     await notified.notifier.count()

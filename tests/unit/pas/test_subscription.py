@@ -10,6 +10,7 @@ import pytest
 
 from service.errors import BusinessRule, InvalidResource
 from service.fhir.parse import StructureCheck
+from service.pas import subscription_routes
 from service.pas.subscription import checked, headers_of, reach_of
 from service.policy.case import ClientId
 from service.settings import Settings
@@ -65,6 +66,7 @@ REFUSED: dict[str, Callable[[Json], Json]] = {
         s | {"_criteria": {"extension": [{"url": "http://example.org/x", "valueString": "identifier=1"}]}}
     ),
     "too many filters": lambda s: _filtered(s, *["identifier=1"] * 21),
+    "an end without zone": lambda s: s | {"end": "2026-09-01T16:04:07"},
     "websocket": lambda s: _channel(s, type="websocket"),
     "another payload": lambda s: _channel(s, payload="application/fhir+xml"),
     "no payload": lambda s: s | {"channel": _without(s["channel"], "payload")},
@@ -183,6 +185,14 @@ async def test_an_update_names_its_own_id_and_is_checked_like_a_new_one(notified
     assert (await notified.call("PUT", path, body | {"id": "other"})).status_code == 400
     assert (await notified.call("PUT", path, body | {"id": made, "criteria": "x"})).status_code == 422
     assert (await notified.call("GET", path)).json() == body | {"id": made}
+
+
+async def test_a_client_has_so_many_and_no_more(notified: Notified, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscription_routes, "MOST", 2)
+    body = subscription("http://127.0.0.1:1/hook")
+    codes = [(await notified.call("POST", "/fhir/Subscription", body)).status_code for _ in range(3)]
+    assert codes == [201, 201, 422]
+    assert (await notified.call("POST", "/fhir/Subscription", body, client="other")).status_code == 201
 
 
 async def test_a_broken_body_is_an_operation_outcome(notified: Notified, make: Make) -> None:

@@ -51,6 +51,12 @@ def test_a_reviewer_approves_a_line_and_the_others_wait_on() -> None:
     assert [found.period for found in decided.authorizations()] == [PERIOD]
 
 
+def test_a_number_keeps_its_day_when_another_line_is_decided_later() -> None:
+    first = apply(case(), {1: Approve(PERIOD)}, NURSE, AT, "PA1")
+    second = apply(first, {2: Approve(PERIOD)}, NURSE, AT + timedelta(days=1), "PA1")
+    assert [line.issued_at or second.decided_at for line in second.lines] == [AT, AT + timedelta(days=1)]
+
+
 def test_less_is_granted_with_a_reason() -> None:
     decided = apply(case(), {1: ApproveModified(FEWER, PERIOD, "Fewer vials are enough.")}, NURSE, AT, "PA1")
     (line, _) = decided.lines
