@@ -49,23 +49,30 @@ class Calls:
         request_id = _received_id(scope) or self._ids.new()
         token = log.request_id.set(request_id)
         started = time.perf_counter()
-        status = 500
+        status, begun = 500, False
 
         async def answered(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 _add_headers(MutableHeaders(scope=message), request_id)
             await send(message)
 
         try:
             await self._app(scope, receive, answered)
+        except Exception as error:
+            # Answered here, where the request id is known; the framework's own handler stands outside of it.
+            _log.error("unexpected failure", extra={"error": type(error).__name__})
+            if not begun:
+                failure = fhir_response(operation_outcome(error, request_id=request_id), 500)
+                await failure(scope, receive, answered)
+            raise
         finally:
             self._note(scope, status, time.perf_counter() - started)
             log.request_id.reset(token)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = _template(scope)
         method = (
             scope["method"] if scope["method"] in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"} else "other"
         )
@@ -76,7 +83,7 @@ class Calls:
 
 
 def install_errors(app: FastAPI) -> None:
-    """One handler for our errors, one for the framework's, one for everything else."""
+    """One handler for our errors, one for the framework's; everything else is answered by Calls."""
 
     async def service_error(_request: Request, error: Exception) -> Response:
         answer = answer_for(error)
@@ -89,14 +96,23 @@ def install_errors(app: FastAPI) -> None:
         headers = dict(error.headers) if isinstance(error, HTTPException) and error.headers else None
         return fhir_response(outcome(issue("error", code, words)), status, headers)
 
-    async def unexpected(_request: Request, error: Exception) -> Response:
-        _log.error("unexpected failure", extra={"error": type(error).__name__})
-        return fhir_response(operation_outcome(error, request_id=log.request_id.get()), 500)
-
     app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(HTTPException, framework_error)
     app.add_exception_handler(RequestValidationError, framework_error)
-    app.add_exception_handler(Exception, unexpected)
+
+
+def _template(scope: Scope) -> str:
+    """The matched route with its prefix and its parameters' names in place of their values.
+
+    The framework keeps only the inner router's part of the template, so that /review and /demo would look alike.
+    """
+    if scope.get("route") is None:
+        return "unknown"
+    path: str = scope["path"]
+    for name, value in reversed(scope.get("path_params", {}).items()):
+        before, found, after = path.rpartition(f"/{value}")
+        path = f"{before}/{{{name}}}{after}" if found else "unknown"
+    return path
 
 
 def _received_id(scope: Scope) -> str | None:
