@@ -213,7 +213,8 @@ class Assertion:
     """What CRD said about one order and coverage; its id leads to the DTR package and is honoured later.
 
     `order_key` and `coverage_key` are the client's references plus the order's content identity; `shown` is the
-    coverage-information as a version-neutral JSON object.
+    coverage-information as a version-neutral JSON object. `content_key` is a hash of what exactly is asked for and
+    for whom, "" where the order does not say; it is the same under every id that the order goes by.
     """
 
     id: str
@@ -226,6 +227,7 @@ class Assertion:
     questionnaire: str | None
     made_at: datetime
     shown: Mapping[str, Any]
+    content_key: str = ""
 
 
 class MemberDirectory(Protocol):
@@ -309,6 +311,15 @@ class Store(Protocol):
 
     async def assertion_for(self, client: ClientId, order_key: str, coverage_key: str) -> Assertion | None:
         """The newest assertion for the same order and coverage of the same client."""
+        ...
+
+    async def assertions_alike(
+        self, client: ClientId, content_key: str, coverage_key: str, since: datetime
+    ) -> Sequence[Assertion]:
+        """The client's assertions about the same content and coverage made at `since` or later, newest first.
+
+        At most the newest 50; none for the empty content key.
+        """
         ...
 
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None: ...

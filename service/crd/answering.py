@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
 
 from service.crd.cards import Advised
 from service.crd.coverage import PresentedCoverage, trusts_presented
 from service.crd.coverage_information import CoverageInformation
 from service.crd.extension import to_extension
 from service.crd.hooks import HookCall
+from service.crd.identity import RENAMED_WITHIN, Identity, identity_of, is_same_order, renamed
 from service.crd.membership import UNASKED, FoundMember, find_member
 from service.crd.orders import Order
 from service.crd.prefetch import Records
@@ -27,24 +27,6 @@ from service.policy.case import Authorization
 from service.policy.match import Match
 from service.ports import Assertion, Caller, Clock, EhrClients, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
-
-# What an order asks for. Its id, status and author may change on the way from draft to performer.
-_CONTENT: Final = (
-    "resourceType",
-    "intent",
-    "medicationCodeableConcept",
-    "medicationReference",
-    "code",
-    "codeCodeableConcept",
-    "dosageInstruction",
-    "dispenseRequest",
-    "quantityQuantity",
-    "occurrenceDateTime",
-    "occurrencePeriod",
-    "occurrenceTiming",
-    "serviceType",
-    "start",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +79,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Identity:
-    """What an order is known by. `key` is its own reference with `about`, the patient and what is ordered.
+class _Sought:
+    """What is looked up about an order; `taken` are assertion ids that this call has given to other orders."""
 
-    A client may use an id again for another patient or another drug, so both are part of it; status and dates are
-    not, so it stays the same from order-select to order-sign to re-sign. `content` is what exactly is asked for.
-    """
-
-    key: str
-    about: str
-    content: str
-
-    def shown(self) -> Json:
-        return {"about": self.about, "content": self.content}
+    order: Order
+    identity: Identity
+    match: Match | None
+    taken: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +102,8 @@ class _Looked:
 async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[str]) -> Answered:
     """The answer. `taken` are assertion ids that this call has given to other orders."""
     match = payer.registry.match(order.named, order.start) if order.may_be_drug else None
-    identity = _identity(order, match, call)
-    looked = await _look_up(order, identity, match, call, payer)
+    identity = identity_of(order, match, call.hook.patient_id)
+    looked = await _look_up(_Sought(order, identity, match, taken), call, payer)
     situation = Situation(
         order=order,
         coverage=call.coverage,
@@ -142,7 +118,7 @@ async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[
         unread=call.records.unread,
         unread_text=call.records.unread_text,
     )
-    earlier = looked.earlier if looked.earlier and looked.earlier.id not in taken else None
+    earlier = looked.earlier
     assertion_id = earlier.id if earlier else payer.ids.new()
     information = state(situation, assertion_id, payer.settings)
     annotation = Annotation(
@@ -166,6 +142,7 @@ async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[
         questionnaire=versioned(pathway.questionnaire, pathway.questionnaire_version) if pathway else None,
         made_at=call.now,
         shown={**information.shown(), "order": identity.shown()},
+        content_key=identity.content,
     )
     advised = _advised(situation, information, call)
     return Answered(order, information, update_action(order, annotation), assertion, advised)
@@ -192,27 +169,17 @@ def _advised(situation: Situation, information: CoverageInformation, call: Call)
     )
 
 
-def _identity(order: Order, match: Match | None, call: Call) -> _Identity:
-    codes = sorted(f"{code.system}|{code.code}" for code in order.named.codes)
-    what = match.policy_id if match else (codes or sorted(order.named.names))
-    about = {"patient": call.hook.patient_id, "what": what}
-    return _Identity(
-        key=content_hash({"order": order.reference, **about}),
-        about=content_hash(about),
-        content=content_hash({name: order.resource.get(name) for name in _CONTENT}),
-    )
-
-
-async def _look_up(order: Order, identity: _Identity, match: Match | None, call: Call, payer: Payer) -> _Looked:
+async def _look_up(sought: _Sought, call: Call, payer: Payer) -> _Looked:
     """What is on file, within the hook's time; when it runs out the answer says so (CRD 2.2.1 resp-43)."""
     if call.failed:
         return _Looked(failed=True)
     elapsed = (payer.clock.now() - call.now).total_seconds()
-    client = call.caller.client
+    order, match, client = sought.order, sought.match, call.caller.client
     try:
         async with asyncio.timeout(max(payer.settings.hook_seconds - elapsed, 0)):
-            earlier = await payer.store.assertion_for(client, identity.key, call.coverage_key)
             carried = [await payer.store.assertion(found) for found in earlier_ids(order)]
+            ours = [a for a in carried if a and (a.client, a.coverage_key) == (client, call.coverage_key)]
+            earlier = await _earlier(sought, ours, call, payer.store)
             found = await find_member(order, call.coverage, call.records, payer.members, call.today)
             member = call.coverage.member
             held: Sequence[Authorization] = ()
@@ -221,20 +188,24 @@ async def _look_up(order: Order, identity: _Identity, match: Match | None, call:
                 held = await payer.store.authorizations(member, match.policy_id)
     except (TimeoutError, DeadlinePassed, StoreFailed):
         return _Looked(failed=True)
-    ours = [a for a in carried if a and (a.client, a.coverage_key) == (client, call.coverage_key)]
-    same = (assertion for assertion in ours if _is_same_order(assertion, order, identity, call))
-    return _Looked(held, earlier or next(same, None), frozenset(a.id for a in ours), found)
+    return _Looked(held, earlier, frozenset(a.id for a in ours), found)
 
 
-def _is_same_order(assertion: Assertion, order: Order, identity: _Identity, call: Call) -> bool:
-    """Whether an assertion that the order carries is about this order, which has another id by now.
+async def _earlier(sought: _Sought, carried: Sequence[Assertion], call: Call, store: Store) -> Assertion | None:
+    """What was said about the order before: under its id, else under the id that it had then.
 
-    Clients give a signed order an id of its own and keep the extension (CRD 2.2.1 resp-46); a copy for a further
-    treatment carries it too, but asks for something else, or stands beside the order that it was copied from.
+    `carried` are assertions to this client and about this coverage whose ids the order carries. One that carries
+    none is known by what it asks for.
     """
-    known: Mapping[str, Any] = assertion.shown.get("order") or {}
-    if known.get("about") != identity.about:
-        return False
-    if assertion.order_reference == order.reference:
-        return True
-    return assertion.order_reference not in call.references and known.get("content") == identity.content
+    order, identity, client = sought.order, sought.identity, call.caller.client
+    under_its_id = await store.assertion_for(client, identity.key, call.coverage_key)
+    if under_its_id:
+        return under_its_id if under_its_id.id not in sought.taken else None
+    for assertion in carried:
+        if is_same_order(assertion, order, identity, call.references):
+            return assertion if assertion.id not in sought.taken else None
+    if carried or order.doubt or call.coverage.doubt:
+        return None
+    since = call.now - RENAMED_WITHIN
+    alike = await store.assertions_alike(client, identity.content, call.coverage_key, since)
+    return renamed(alike, order, call.references, sought.taken)

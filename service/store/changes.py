@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from service.policy.case import Case, ClientId
 from service.ports import CaseChange
 from service.store.tables import lookup_key
+
+ALIKE_LIMIT: Final = 50
+"""So many assertions about the same content are looked at; nobody has more orders of one drug on hand."""
 
 
 def changed_case(change: CaseChange) -> Case:

@@ -140,6 +140,7 @@ def write_assertion(assertion: Assertion) -> str:
             "questionnaire": assertion.questionnaire,
             "madeAt": write_instant(assertion.made_at),
             "shown": assertion.shown,
+            "contentKey": assertion.content_key,
         }
     )
 
@@ -158,6 +159,8 @@ def read_assertion(text: str) -> Assertion:
         questionnaire=document["questionnaire"],
         made_at=datetime.fromisoformat(document["madeAt"]),
         shown=document["shown"],
+        # Assertions of before it was kept are not found by it.
+        content_key=document.get("contentKey", ""),
     )
 
 

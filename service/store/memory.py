@@ -21,7 +21,7 @@ from service.ports import (
     SystemClock,
 )
 from service.store.audit import holds, next_entry
-from service.store.changes import changed_case, claim_names, names_of, number_name
+from service.store.changes import ALIKE_LIMIT, changed_case, claim_names, names_of, number_name
 
 
 class MemoryStore:
@@ -165,6 +165,17 @@ class MemoryStore:
         wanted = (client, order_key, coverage_key)
         found = [a for a in reversed(self._assertions) if _subject(a) == wanted]
         return max(found, key=lambda assertion: assertion.made_at, default=None)
+
+    async def assertions_alike(
+        self, client: ClientId, content_key: str, coverage_key: str, since: datetime
+    ) -> Sequence[Assertion]:
+        wanted = (client, content_key, coverage_key)
+        found = [
+            a
+            for a in reversed(self._assertions)
+            if content_key and (a.client, a.content_key, a.coverage_key) == wanted and a.made_at >= since
+        ]
+        return sorted(found, key=lambda assertion: assertion.made_at, reverse=True)[:ALIKE_LIMIT]
 
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
         self.feedback.append((client, service, feedback, at))

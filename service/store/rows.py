@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
 from service.ports import Assertion, Exchange
+from service.store.changes import ALIKE_LIMIT
 from service.store.codec import read_assertion, write_assertion
 from service.store.tables import (
     access_tokens,
@@ -57,6 +58,11 @@ def assertion_key(client: ClientId, order_key: str, coverage_key: str) -> str:
     return lookup_key(client, order_key, coverage_key)
 
 
+def alike_key(client: ClientId, content_key: str, coverage_key: str) -> str | None:
+    """None where the order did not say what it asks for: such orders are not alike."""
+    return lookup_key("alike", client, content_key, coverage_key) if content_key else None
+
+
 def save_assertions(connection: Connection, made: Sequence[Assertion]) -> None:
     """What is said again under an id replaces what was said before; an id stays with its order and coverage."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -64,13 +70,14 @@ def save_assertions(connection: Connection, made: Sequence[Assertion]) -> None:
         added = dialect.insert(assertions).values(
             id=assertion.id,
             lookup=assertion_key(assertion.client, assertion.order_key, assertion.coverage_key),
+            alike=alike_key(assertion.client, assertion.content_key, assertion.coverage_key),
             client=assertion.client,
             made_at=assertion.made_at,
             document=write_assertion(assertion),
         )
         said_again = added.on_conflict_do_update(
             index_elements=[assertions.c.id],
-            set_={"made_at": added.excluded.made_at, "document": added.excluded.document},
+            set_={name: added.excluded[name] for name in ("alike", "made_at", "document")},
             where=assertions.c.lookup == added.excluded.lookup,
         )
         if connection.execute(said_again.returning(assertions.c.id)).first() is None:
@@ -91,6 +98,18 @@ def assertion_for(connection: Connection, key: str) -> Assertion | None:
     )
     text = connection.execute(newest).scalar()
     return None if text is None else read_assertion(text)
+
+
+def assertions_alike(connection: Connection, key: str | None, since: datetime) -> Sequence[Assertion]:
+    if key is None:
+        return []
+    newest = (
+        select(assertions.c.document)
+        .where(assertions.c.alike == key, assertions.c.made_at >= since)
+        .order_by(assertions.c.made_at.desc(), assertions.c.position.desc())
+        .limit(ALIKE_LIMIT)
+    )
+    return [read_assertion(text) for text in connection.execute(newest).scalars()]
 
 
 def save_feedback(connection: Connection, row: Mapping[str, Any]) -> None:

@@ -140,6 +140,12 @@ class SqlStore:
         key = rows.assertion_key(client, order_key, coverage_key)
         return await self._read(lambda connection: rows.assertion_for(connection, key))
 
+    async def assertions_alike(
+        self, client: ClientId, content_key: str, coverage_key: str, since: datetime
+    ) -> Sequence[Assertion]:
+        key = rows.alike_key(client, content_key, coverage_key)
+        return await self._read(lambda connection: rows.assertions_alike(connection, key, since))
+
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
         row = {"client": client, "service": service, "feedback": feedback, "at": at}
         await self._write(lambda connection: rows.save_feedback(connection, row))

@@ -188,10 +188,13 @@ assertions = Table(
     _position(),
     Column("id", String(64), nullable=False, unique=True),
     Column("lookup", String(64), nullable=False),
+    # By client, content and coverage: an order that has another id by now. None: what is asked for was not said.
+    Column("alike", String(64)),
     Column("client", Text, nullable=False),
     Column("made_at", Instant, nullable=False),
     Column("document", Text, nullable=False),
     Index(None, "lookup", "made_at"),
+    Index(None, "alike", "made_at"),
 )
 
 feedback = Table(

@@ -137,6 +137,35 @@ async def test_the_newest_assertion_of_an_order_and_coverage(store: AnyStore) ->
     assert [await store.assertion(one.id) for one in made] == made
 
 
+async def test_assertions_alike_are_of_one_client_content_and_coverage_and_not_too_old(store: AnyStore) -> None:
+    made = [
+        assertion(1, order_key="a", content_key="asked"),
+        assertion(2, order_key="b", content_key="asked", made_at=NOW + timedelta(minutes=2)),
+        assertion(3, order_key="c", content_key="asked", made_at=NOW + timedelta(minutes=2)),
+        assertion(4, order_key="d", content_key="asked", made_at=NOW - timedelta(seconds=1)),
+        assertion(5, order_key="e", content_key="other"),
+        assertion(6, order_key="f", content_key="asked", client=ClientId("ehr-2")),
+        assertion(7, order_key="g", content_key="asked", coverage_key="coverage-2"),
+        assertion(8, order_key="h"),
+    ]
+    await store.save_assertions(made)
+    assert await store.assertions_alike(EHR, "asked", "coverage-1", NOW) == [made[2], made[1], made[0]]
+    assert await store.assertions_alike(EHR, "", "coverage-1", NOW) == []
+    changed = assertion(2, order_key="b", content_key="other")
+    await store.save_assertions([changed])
+    assert await store.assertions_alike(EHR, "asked", "coverage-1", NOW) == [made[2], made[0]]
+    assert changed in await store.assertions_alike(EHR, "other", "coverage-1", NOW)
+
+
+async def test_of_assertions_alike_the_newest_fifty_are_found(store: AnyStore) -> None:
+    made = [
+        assertion(n, order_key=f"order-{n}", content_key="asked", made_at=NOW + timedelta(minutes=n))
+        for n in range(60)
+    ]
+    await store.save_assertions(made)
+    assert await store.assertions_alike(EHR, "asked", "coverage-1", NOW) == made[:9:-1]
+
+
 async def test_the_parts_of_a_key_do_not_run_together(store: AnyStore) -> None:
     await store.save_assertions([assertion(1, order_key="ab", coverage_key="c")])
     assert await store.assertion_for(EHR, "a", "bc") is None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from service.fhir.canonical import CRD_COVERAGE_INFORMATION
 from tests.unit.crd.conftest import Endpoint
@@ -14,10 +17,12 @@ from tests.unit.crd.world import (
     blocks,
     coverage,
     medication_request,
+    patient,
     payer,
     request,
     said,
     searchset,
+    service_request,
 )
 
 
@@ -97,3 +102,100 @@ async def test_an_id_that_we_never_gave_is_not_taken_over(endpoint: Endpoint) ->
     )
     (after,) = await answered(endpoint, invented)
     assert own_id(after) != "invented"
+
+
+def plain(number: str, **changes: Any) -> Json:
+    """An order that carries nothing of ours."""
+    return medication_request(id=number, **changes)
+
+
+async def selected(endpoint: Endpoint, *orders: Json) -> list[Any]:
+    body = request(*orders, hook="order-select", version="2.2")
+    return [own_id(action["resource"]) for action in (await endpoint.call(body))["systemActions"]]
+
+
+async def signed(endpoint: Endpoint, *orders: Json) -> list[Any]:
+    return [own_id(order) for order in await answered(endpoint, *orders)]
+
+
+DOSED: Json = {
+    "dosageInstruction": [{"id": "x1", "doseAndRate": [{"doseQuantity": {"value": 10, "unit": "mg"}}]}],
+    "dispenseRequest": {"validityPeriod": {"start": "2026-12-04"}, "quantity": {"value": 10}},
+}
+
+
+async def test_a_signed_order_that_carries_nothing_keeps_what_was_said_of_its_draft(endpoint: Endpoint) -> None:
+    [draft] = await selected(endpoint, plain("draft-1", **DOSED))
+    dose = {"doseAndRate": [{"id": "y2", "doseQuantity": {"value": 10, "unit": " MG "}}]}
+    supply = {**DOSED["dispenseRequest"], "performer": {"reference": "Organization/pharmacy"}}
+    again = plain("77", status="active", authoredOn="2026-12-02", dosageInstruction=[dose], dispenseRequest=supply)
+    assert await signed(endpoint, again) == [draft]
+    kept = await endpoint.store.assertion(draft)
+    assert kept is not None
+    assert kept.order_reference == "MedicationRequest/77"
+    # Signed again, still without our extension.
+    assert await signed(endpoint, again) == [draft]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dispenseRequest": {"validityPeriod": {"start": "2026-12-20"}}},
+        {"dispenseRequest": {**DOSED["dispenseRequest"], "quantity": {"value": 20}}},
+        {"dosageInstruction": [{"doseAndRate": [{"doseQuantity": {"value": 1, "unit": "mg"}}]}]},
+        {"medicationCodeableConcept": {"text": "Aspirin"}},
+        {"intent": "plan"},
+    ],
+    ids=["day", "quantity", "dose", "drug", "intent"],
+)
+async def test_an_order_that_asks_for_something_else_is_another_order(endpoint: Endpoint, changes: Json) -> None:
+    [draft] = await selected(endpoint, plain("draft-1", **DOSED))
+    assert await signed(endpoint, plain("77", **{**DOSED, **changes})) != [draft]
+
+
+async def test_of_two_alike_each_signed_order_has_its_own_assertion(endpoint: Endpoint) -> None:
+    drafts = await selected(endpoint, plain("draft-1"), plain("draft-2"))
+    assert len(set(drafts)) == 2
+    after = await signed(endpoint, plain("71"), plain("72"), plain("73"))
+    assert len(set(after)) == 3
+    assert set(drafts) < set(after)
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_copy_does_not_take_what_was_said_of_the_order_beside_it(endpoint: Endpoint, first: bool) -> None:
+    [draft] = await selected(endpoint, plain("draft-1"))
+    original, copied = plain("draft-1"), plain("77")
+    after = await signed(endpoint, *([copied, original] if first else [original, copied]))
+    assert after.index(draft) == (1 if first else 0)
+    assert len(set(after)) == 2
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, True), (31, False)])
+async def test_a_draft_is_not_looked_for_for_ever(endpoint: Endpoint, days: int, kept: bool) -> None:
+    [draft] = await selected(endpoint, plain("draft-1"))
+    endpoint.clock.advance(timedelta(days=days))
+    assert (await signed(endpoint, plain("77")) == [draft]) is kept
+
+
+async def test_an_order_that_names_nothing_is_like_no_other(endpoint: Endpoint) -> None:
+    [draft] = await selected(endpoint, plain("draft-1", medicationCodeableConcept=None))
+    assert await signed(endpoint, plain("77", medicationCodeableConcept=None)) != [draft]
+
+
+async def test_the_same_drug_for_another_coverage_or_patient_or_as_a_service_is_another_order(
+    endpoint: Endpoint,
+) -> None:
+    [draft] = await selected(endpoint, plain("draft-1"))
+    elsewhere = request(plain("77"), version="2.2")
+    elsewhere["prefetch"]["coverage"] = searchset(coverage(subscriberId="M-2"), payer())
+    somebody = request(plain("78", subject={"reference": "Patient/p2"}), version="2.2")
+    somebody["context"]["patientId"] = "p2"
+    owner = {"reference": "Patient/p2"}
+    somebody["prefetch"] = {
+        "patient": {**patient(), "id": "p2"},
+        "coverage": searchset(coverage(beneficiary=owner), payer()),
+    }
+    service = request(service_request(), version="2.2")
+    for body in (elsewhere, somebody, service):
+        (action,) = (await endpoint.call(body))["systemActions"]
+        assert own_id(action["resource"]) != draft
