@@ -6,12 +6,20 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.match import Match, Named
 from service.policy.membership import Presented, Verdict
 from service.policy.model import Policy
+from service.policy.record import CASE_CHANGED as CASE_CHANGED
+from service.policy.record import CASE_DECIDED as CASE_DECIDED
+from service.policy.record import Acceptance as Acceptance
+from service.policy.record import Attachment as Attachment
+from service.policy.record import AuditEntry as AuditEntry
+from service.policy.record import CaseChange as CaseChange
+from service.policy.record import Event as Event
+from service.policy.record import StoredReply as StoredReply
 
 Resource = Mapping[str, Any]
 """A FHIR resource as plain JSON: dicts, lists, str, bool, int, Decimal."""
@@ -129,83 +137,6 @@ class PolicyRegistry(Protocol):
     def questionnaire(self, canonical: str) -> tuple[LoadedPolicy, Resource] | None:
         """A form by canonical, with or without version; without, the newest revision's."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoredReply:
-    """An answer already given: the exact bytes, for one guide version, to one client."""
-
-    case_id: CaseId
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something to tell about a case: `kind` is CASE_DECIDED or CASE_CHANGED."""
-
-    id: str
-    kind: str
-    case_id: CaseId
-    at: datetime
-
-
-CASE_DECIDED: Final = "case-decided"
-CASE_CHANGED: Final = "case-changed"
-
-
-@dataclass(frozen=True, slots=True)
-class CaseChange:
-    """A case as it shall be, when its stored revision is still `expected`.
-
-    `request` replaces the bytes that the case is evaluated from; what was received first is kept beside it.
-    """
-
-    case: Case
-    expected: int
-    audit: Mapping[str, Any]
-    events: tuple[Event, ...] = ()
-    request: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A document that arrived for one line of a case, exactly as it was sent."""
-
-    id: str
-    case_id: CaseId
-    control_number: str
-    sequence: int
-    received_at: datetime
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One thing that happened to a case. `document` is JSON text as stored; `sequence` counts from 1."""
-
-    case_id: CaseId
-    sequence: int
-    at: datetime
-    document: str
-    previous: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What must be on disk before an answer leaves: the request's bytes, the case, the reply, the audit.
-
-    `replaced` is the change to the case that this one replaces, saved in the same transaction or not at all.
-    """
-
-    case: Case
-    content_hash: str
-    request: bytes
-    reply: StoredReply
-    audit: Mapping[str, Any]
-    events: tuple[Event, ...] = ()
-    replaced: CaseChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
