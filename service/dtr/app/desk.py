@@ -121,18 +121,20 @@ class Desk:
         visit, ehr = await self._ehr(visit)
         notices: list[str] = []
         response = self._response(opened, checked.items, "completed")
-        draft = opened.draft
+        ids, draft = self._around.ids, opened.draft
+        numbers = Numbers(ids.new(), ids.new(), ids.new(), self._around.clock.now())
+        # What the EHR lacks for a request is told before anything is written there.
+        request_bundle(opened, {**response, "id": ids.new()}, numbers)
         try:
             draft = await save(ehr, response, draft)
         except EhrUnavailable:
             notices.append(NOT_SAVED)
-        response = {**response, "id": draft.resource["id"] if draft else self._around.ids.new()}
+        response = {**response, "id": draft.resource["id"] if draft else ids.new()}
         opened = replace(opened, items=checked.items, draft=draft)
-        ids = self._around.ids
-        numbers = Numbers(ids.new(), ids.new(), ids.new(), self._around.clock.now())
-        request = request_bundle(opened, response, numbers)
-        decision = read_decision(await self._around.payer.submit(request))
-        self.sessions.keep(replace(visit, opened=opened, decision=decision))
+        visit = replace(visit, opened=opened)
+        self.sessions.keep(visit)
+        decision = read_decision(await self._around.payer.submit(request_bundle(opened, response, numbers)))
+        self.sessions.keep(replace(visit, decision=decision))
         await _tell_order(ehr, opened, decision, numbers)
         return Submitted(checked, decision, tuple(notices))
 

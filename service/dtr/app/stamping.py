@@ -19,7 +19,7 @@ MANUAL: Final = "manual"
 _Items = Sequence[Mapping[str, Any]]
 
 
-def stamped(questionnaire: Resource, before: _Items, posted: _Items, author: Json) -> list[Json]:
+def stamped(questionnaire: Resource, before: _Items, posted: Sequence[Any], author: Json) -> list[Json]:
     """The posted answers as QuestionnaireResponse.item: the form's items and texts, values alone from the browser."""
     return _level(questionnaire.get("item") or (), before, posted, author)
 
