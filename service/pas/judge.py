@@ -98,7 +98,13 @@ def _limited(
     lines = [_hold(line, by_sequence[line.sequence], request, dependencies) for line in determination.lines]
     if dependencies.settings.administrative_denials:
         trusts = dependencies.settings.trust_presented_coverage
-        lines = [by_terms(line, by_sequence[line.sequence], request, membership, trusts=trusts) for line in lines]
+        # A withdrawal asks for nothing that the plan could exclude.
+        lines = [
+            line
+            if _CANCELLED in line.obstacles
+            else by_terms(line, by_sequence[line.sequence], request, membership, trusts=trusts)
+            for line in lines
+        ]
     return Determination(tuple(lines))
 
 

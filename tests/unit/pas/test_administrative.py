@@ -16,6 +16,7 @@ from service.policy.decision import Outcome
 from service.policy.membership import Membership, Missing, NoMember, OpenPeriod, Presented, Verdict
 from service.policy.model import DrugCode
 from tests.unit.pas import bundles as b
+from tests.unit.pas.changes import cancelled
 from tests.unit.pas.payer import Payer, action_of, code_of, extension_of, response_of
 
 Json = dict[str, Any]
@@ -105,6 +106,16 @@ async def test_one_line_is_excluded_and_the_other_is_not(payer: Payer) -> None:
     response = response_of(await switched_on(payer, EXCLUDED).submit(bundle))
     assert [code_of(item) for item in response["item"]] == ["A3", "A4"]
     assert response["outcome"] == "partial"
+
+
+async def test_a_withdrawal_and_an_appeal_are_not_denied_by_the_plan(payer: Payer) -> None:
+    switched_on(payer, EXCLUDED)
+    appeal = b.item()
+    certification = b.coded("https://codesystem.x12.org/005010/1322", "2")
+    appeal["extension"][1]["valueCodeableConcept"] = certification
+    for item in (cancelled(b.item()), appeal):
+        response = response_of(await payer.submit(b.bundle({b.CLAIM: b.claim(item)})))
+        assert code_of(response["item"][0]) == "A4"
 
 
 _VERDICTS = st.sampled_from(
