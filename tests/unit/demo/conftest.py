@@ -17,10 +17,13 @@ from service.demo.ehr import DemoEhr, Surroundings
 from service.demo.payer import Payer
 from service.demo.prefill import Filling
 from service.demo.routes import DemoDependencies, build
+from service.demo.smart import Authorization
+from service.ehr.app_key import new_key
 from service.errors import ServiceError
 from service.fhir.build import Json, bundle, entry, parameter, parameters
 from service.fhir.outcome import answer_for, operation_outcome
 from service.policy.finding import Evidence
+from service.ports import Clock
 from service.settings import Settings
 from service.wire import fhir_response
 from tests.doubles import CountingIds, FrozenClock
@@ -131,12 +134,28 @@ def ehr(client: httpx.AsyncClient) -> DemoEhr:
     return DemoEhr(Surroundings(settings, FrozenClock(NOW), CountingIds(), Payer(client, settings), fill))
 
 
+APP_KEY = new_key()
+EHR_BASE = "http://127.0.0.1:8080/demo/fhir"
+CALLBACK = "http://127.0.0.1:8080/dtr/callback"
+
+
+def authorization(clock: Clock) -> Authorization:
+    """The clinic's SMART server, with our app registered."""
+
+    async def app_keys() -> dict[str, Any]:
+        return {"keys": [APP_KEY.public()]}
+
+    oauth = EHR_BASE.replace("/fhir", "/oauth")
+    return Authorization(EHR_BASE, oauth, CALLBACK, (clock, new_key(), app_keys))
+
+
 @pytest.fixture
 async def browser(client: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client in front of the demo's pages, on this machine."""
     app = FastAPI()
+    clock = FrozenClock(NOW)
     app.include_router(
-        build(DemoDependencies(Settings(), FrozenClock(NOW), CountingIds(), client, fill)), prefix="/demo"
+        build(DemoDependencies(Settings(), clock, CountingIds(), client, fill, authorization(clock))), prefix="/demo"
     )
 
     async def refuse(request: Request, error: Exception) -> Response:
