@@ -18,10 +18,11 @@ from service.crd.orders import Order
 from service.crd.prefetch import Records
 from service.crd.statement import Situation, requested_pathway, settling, state
 from service.crd.system_actions import Annotation, earlier_ids, update_action
+from service.determine.asserted import coverage_key
 from service.errors import DeadlinePassed, StoreFailed
 from service.fhir.build import Json
 from service.fhir.canonical import versioned
-from service.fhir.json import content_hash, encode
+from service.fhir.json import encode
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization
 from service.policy.match import Match
@@ -64,7 +65,7 @@ class Call:
 
     @property
     def coverage_key(self) -> str:
-        return content_hash({"coverage": self.coverage.reference, "member": self.coverage.member})
+        return coverage_key(self.coverage.reference, self.coverage.member)
 
 
 @dataclass(frozen=True, slots=True)

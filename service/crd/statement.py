@@ -177,16 +177,16 @@ class _Renewing:
 def _authorized(renewing: _Renewing, assertion_id: str, settings: Settings) -> CoverageInformation:
     """The start is authorized, and what is ordered may well outlast the authorization: both are said.
 
-    The renewal form is offered at once when the authorization ends within the renewal window; before that, whether
-    it is needed depends on how long treatment goes on (`timeframe`). It is no paper for an authorization that is
-    needed now, so no purpose is named (crd-ci-q4).
+    The form that continues it is offered at once when the authorization ends within the renewal window; before that,
+    whether it is needed depends on how long treatment goes on (`timeframe`). It is no paper for an authorization that
+    is needed now, so no purpose is named (crd-ci-q4).
     """
     situation, policy, held = renewing.situation, renewing.policy, renewing.held
     soon = held.period.end <= situation.order.start + timedelta(days=policy.renewal_window_days)
     needed = DocNeeded.CLINICAL if soon else DocNeeded.CONDITIONAL
     text = (
         f"Authorized until {held.period.end.isoformat()} under number {held.number}; "
-        "to continue after that, send the renewal form."
+        f"to continue after that, send the {_continuing(policy)}."
     )
     return CoverageInformation(
         _assertion(situation, assertion_id, settings, held.period.end, policy.ends),
@@ -200,6 +200,11 @@ def _authorized(renewing: _Renewing, assertion_id: str, settings: Settings) -> C
         questionnaires=renewing.forms,
         satisfied_pa_id=held.number,
     )
+
+
+def _continuing(policy: Policy) -> str:
+    """Under a policy without renewals, treatment goes on as it began: with another initial request."""
+    return "renewal form" if RENEWAL in policy.pathways else "initial form again"
 
 
 def canonical_of(pathway: Pathway, settings: Settings) -> str:

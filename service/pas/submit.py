@@ -9,6 +9,7 @@ from typing import Final
 from service.errors import Conflict, InvalidResource
 from service.fhir.canonical import PAS_RESPONSE_BUNDLE
 from service.fhir.json import content_hash, encode
+from service.pas.assertions import assertion_record, carried_assertions, with_assertions
 from service.pas.decide import Arrival, Decided, decide_request
 from service.pas.dependencies import PasDependencies
 from service.pas.intake import Received, bundle_of, receive
@@ -78,16 +79,21 @@ class Submit:
     async def _accept(self, arrival: Arrival) -> StoredReply:
         """Conflict when the case that is changed has changed since it was read: then nothing is stored."""
         decided = await decide_request(arrival, self.dependencies)
-        case, submission = decided.case, arrival.submission
+        submission = arrival.submission
+        carried = await carried_assertions(arrival.request, submission.client, self.dependencies.store)
+        case = with_assertions(decided.case, carried)
         reply = StoredReply(case.id, 200, self._answer(case, arrival.received))
         acceptance = Acceptance(
             case=case,
             content_hash=submission.content_hash,
             request=submission.body,
             reply=reply,
-            audit=determination_record(
-                case, decided.ruling, submission.content_hash, self.dependencies.engine_version
-            ),
+            audit={
+                **determination_record(
+                    case, decided.ruling, submission.content_hash, self.dependencies.engine_version
+                ),
+                "assertions": assertion_record(case, carried),
+            },
             events=self._events(decided),
             replaced=_taken_over(decided),
         )

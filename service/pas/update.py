@@ -103,7 +103,13 @@ def decided_again(known: CaseLine, decided: CaseLine, case: Case) -> CaseLine:
     if previous is not None and found.outcome not in GRANTED:
         note = f"Authorization {previous.number} stays valid until this change is decided."
         found = replace(found, notes=(*found.notes, note))
-    return replace(decided, determination=found, reference_number=known.reference_number, previous=previous)
+    return replace(
+        decided,
+        determination=found,
+        reference_number=known.reference_number,
+        previous=previous,
+        assertion_id=known.assertion_id,
+    )
 
 
 def granted_before(line: CaseLine, case: Case) -> Authorization | None:
@@ -153,7 +159,9 @@ def _cancelled(known: CaseLine | None, sequence: int, code: str | None, versions
         notes=(CANCELLED_NOTE,),
     )
     reference = known.reference_number if known else ""
-    return CaseLine(found, None, reference, previous=granted_before(known, case) if known else None)
+    if known is None:
+        return CaseLine(found, None, reference)
+    return CaseLine(found, None, reference, granted_before(known, case), assertion_id=known.assertion_id)
 
 
 def _same(versions: Versions, item: Json) -> bool:

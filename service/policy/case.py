@@ -46,7 +46,7 @@ class CaseLine:
     `previous` is what an earlier version of the request was granted: it stays valid until this line is granted
     anew or cancelled, whatever else is decided on it. `issued_at` is when the number was given, None: with the
     case's decision. `carried` is the Claim.item as an earlier version of the request had it, where this one leaves
-    the line out.
+    the line out. `assertion_id` is that of what was said about the order at its hook, where the request carries it.
     """
 
     determination: LineDetermination
@@ -55,6 +55,7 @@ class CaseLine:
     previous: Authorization | None = None
     issued_at: datetime | None = None
     carried: Mapping[str, Any] | None = None
+    assertion_id: str | None = None
 
     def __post_init__(self) -> None:
         if (self.determination.outcome in GRANTED) != (self.authorization_number is not None):

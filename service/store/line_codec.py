@@ -24,6 +24,7 @@ def write_line(line: CaseLine) -> dict[str, Any]:
         "previous": line.previous and _write_authorization(line.previous),
         "issuedAt": line.issued_at and line.issued_at.isoformat(),
         "carried": line.carried,
+        "assertion": line.assertion_id,
         "sequence": found.sequence,
         "code": found.code,
         "decision": _write_decision(found.decision),
@@ -66,6 +67,7 @@ def read_line(line: Mapping[str, Any]) -> CaseLine:
         None if previous is None else _read_authorization(previous),
         None if issued is None else datetime.fromisoformat(issued),
         line.get("carried"),
+        line.get("assertion"),
     )
 
 

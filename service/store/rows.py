@@ -85,6 +85,9 @@ def save_assertions(connection: Connection, made: Sequence[Assertion]) -> None:
 
 
 def assertion(connection: Connection, assertion_id: str) -> Assertion | None:
+    if "\x00" in assertion_id:
+        # PostgreSQL takes no U+0000, and no id of ours has one.
+        return None
     text = connection.execute(select(assertions.c.document).where(assertions.c.id == assertion_id)).scalar()
     return None if text is None else read_assertion(text)
 

@@ -162,6 +162,7 @@ def _lines(draw: st.DrawFn) -> CaseLine:
         draw(st.none() | _authorizations),
         draw(st.none() | _instants),
         draw(st.none() | st.just({"sequence": 1, "quantity": {"value": Decimal("72.50")}})),
+        draw(st.none() | _text),
     )
 
 

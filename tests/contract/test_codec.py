@@ -41,11 +41,14 @@ def test_a_newer_format_is_refused() -> None:
         read_assertion(write_assertion(assertion(1)).replace('"format":2', '"format":3'))
 
 
+_LATER_IN_LINES = ("previous", "issuedAt", "granted", "carried", "assertion")
+
+
 def test_a_case_of_the_first_format_is_read() -> None:
     later = ("revision", "urgency", "due", "asked", "replaces", "replacedBy", "heldBy", "claimUrl")
     document = {name: value for name, value in read_json(write_case(case(1))).items() if name not in later}
     [line] = document["lines"]
-    document["lines"] = [{name: line[name] for name in line if name not in ("previous", "issuedAt", "granted", "carried")}]
+    document["lines"] = [{name: line[name] for name in line if name not in _LATER_IN_LINES}]
     assert read_case(write_json({**document, "format": 1})) == case(1)
 
 

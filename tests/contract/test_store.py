@@ -137,6 +137,10 @@ async def test_the_newest_assertion_of_an_order_and_coverage(store: AnyStore) ->
     assert [await store.assertion(one.id) for one in made] == made
 
 
+async def test_an_id_that_nobody_can_have_is_unknown(store: AnyStore) -> None:
+    assert await store.assertion("assertion\x00" + "x" * 5000) is None
+
+
 async def test_assertions_alike_are_of_one_client_content_and_coverage_and_not_too_old(store: AnyStore) -> None:
     made = [
         assertion(1, order_key="a", content_key="asked"),

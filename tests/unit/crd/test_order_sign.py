@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.app.parts import Rules
 from service.fhir.canonical import CRD_BILLING_OPTIONS, CRD_COVERAGE_INFORMATION, HCPCS, NDC, RXNORM
 from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
@@ -222,6 +223,24 @@ async def test_an_authorization_for_the_start_satisfies_and_offers_its_renewal(
     )
     assert any("allowed-period" in str(detail) for detail in told["detail"])
     assert (holds_221 if version == "2.2" else holds_201)(told)
+
+
+@VERSIONS
+@pytest.mark.parametrize("days", [10, 60])
+async def test_a_policy_without_renewals_is_continued_with_the_initial_form(
+    opened: Opened, rules: Rules, version: str, days: int
+) -> None:
+    """The second policy renews nothing: what is offered and what is said are the same form."""
+    end = START + timedelta(days=days)
+    store = AuthorizingStore(Authorization("A-7", "zelvorimab", MemberId("M-1"), DatePeriod(date(2026, 10, 1), end)))
+    drug = {"coding": [{"system": HCPCS, "code": "X0001"}]}
+    body = request(medication_request(medicationCodeableConcept=drug), version=version)
+    told = said(await opened(store=store, registry=rules.registry).call(body))
+    assert (told["pa-needed"], told["satisfied-pa-id"]) == (["satisfied"], ["A-7"])
+    assert told["questionnaire"] == ["https://second.example.org/fhir/Questionnaire/zelvora-initial|3.0.0"]
+    assert told["reason"][0]["text"] == (
+        f"Authorized until {end.isoformat()} under number A-7; to continue after that, send the initial form again."
+    )
 
 
 @VERSIONS
