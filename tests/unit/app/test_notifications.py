@@ -72,9 +72,11 @@ async def test_a_pended_request_is_completed_and_the_subscriber_is_told(
     values = {one["name"]: one for one in status["entry"][0]["resource"]["parameter"]}
     assert values["status"]["valueCode"] == "active"
     assert values["events-since-subscription-start"]["valueString"] == "1"
-    figures = (await http.get("/metrics")).text
-    assert 'notifications_total{result="delivered"} 2.0' in figures
-    assert "cases_overdue" in figures
+    # The subscriber has it a moment before its answer is counted.
+    async with asyncio.timeout(_SECONDS):
+        while 'notifications_total{result="delivered"} 2.0' not in (await http.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+    assert "cases_overdue" in (await http.get("/metrics")).text
 
 
 async def test_the_capability_statement_offers_the_topic(http: httpx.AsyncClient) -> None:
