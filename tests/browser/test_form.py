@@ -90,6 +90,11 @@ def test_records_that_disagree_are_left_to_the_user(user: User) -> None:
     opened(user, "conflict")
     assert "es-sclc" not in user.badges()
     assert user.criteria()["es-sclc"] == "open"
+    about = user.page.locator('[id="item-es-sclc/1/1"] .about').inner_text()
+    assert "Extensive-stage small cell lung cancer" in about
+    assert "Small cell carcinoma of lung, stage 3" in about
+    assert "The records do not settle this. Please answer." in about
+    assert user.violations() == []
 
 
 def test_an_answer_that_is_changed_is_an_override_and_back_again_it_is_not(user: User) -> None:
