@@ -35,7 +35,7 @@ ADDRESS = re.compile(r"Demo EHR\s+(http://\S+)/demo\s")
 AXE = HOME / "node_modules" / "axe-core" / "axe.min.js"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service with the demo and our patients, on a free port."""
     folder = tmp_path_factory.mktemp("service")
@@ -63,9 +63,12 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; one for all tests, as two drivers cannot run side by side in one thread."""
+    """Debian's Chromium; one for all tests here, as two drivers cannot run side by side in one thread.
+
+    It ends with this folder: while the driver's event loop runs, no test outside could run a loop of its own.
+    """
     path = shutil.which("chromium")
     if path is None or not AXE.exists():
         if os.environ.get("CI"):
