@@ -55,8 +55,9 @@ policies: install
 	$(PY) -m service policy check
 	$(PY) -m service policy test
 
+# Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
 test: install lint types contracts generated policies
-	$(PY) -m pytest
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) node_modules service/_assets .data

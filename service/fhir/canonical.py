@@ -235,9 +235,7 @@ SUBSCRIPTION_STATUS: Final = _BACKPORT + "subscription-status-r4"
 SUBSCRIPTION_OPERATION_STATUS: Final = (
     "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status"
 )
-SUBSCRIPTION_TOPIC_OF_SERVER: Final = (
-    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
-)
+SUBSCRIPTION_TOPIC_OF_SERVER: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 
 
 def split_canonical(canonical: str) -> tuple[str, str | None]:
