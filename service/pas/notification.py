@@ -43,7 +43,9 @@ class Notices:
 
     def status_answer(self) -> Json:
         """What $status says: a searchset with one Parameters."""
-        found = entry(f"urn:uuid:{self.ids.new()}", self._status("query-status"), search={"mode": "match"})
+        # Every resource of a searchset has an id.
+        status = {**self._status("query-status"), "id": self.ids.new()}
+        found = entry(f"urn:uuid:{status['id']}", status, search={"mode": "match"})
         return bundle("searchset", [found], id=self.ids.new(), timestamp=instant(self.now), total=1)
 
     @property

@@ -25,7 +25,7 @@ def _lines() -> Json:
 def _rich() -> Json:
     """All that an answer takes over: modifiers, price, revenue, transmission identifiers, a claim-wide team."""
     item = b.item(
-        modifier=[b.coded("urn:modifier", "JW")],
+        modifier=[b.coded(b.HCPCS, "JW")],
         unitPrice={"value": 1500.50, "currency": "USD"},
         revenue=b.coded("https://www.nubc.org/CodeSystem/RevenueCodes", "0636"),
         servicedDate="2026-09-08",

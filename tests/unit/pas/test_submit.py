@@ -99,7 +99,6 @@ async def test_note_numbers_run_over_all_lines(payer: Payer) -> None:
     assert [note["number"] for note in response["processNote"]] == [1, 2, 3]
 
 
-@pytest.mark.requirement("901")
 async def test_another_payers_request_is_an_error_and_nobodys_case(payer: Payer) -> None:
     response = response_of(await payer.submit(b.bundle({b.INSURER: b.insurer("OTHER")})))
     assert response["outcome"] == "error"

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
+import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
@@ -46,6 +47,15 @@ final class Definitions {
           String content = new String(entries.readAllBytes(), StandardCharsets.UTF_8).replace("\uFEFF", "");
           guides.addResource(parser.parseResource(content));
         }
+      }
+    }
+  }
+
+  /** Single definitions of a folder, one to a file: stand-ins for what no package here has. */
+  void loadFolder(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path file : files.sorted().toList()) {
+        guides.addResource(context.newJsonParser().parseResource(Files.readString(file)));
       }
     }
   }

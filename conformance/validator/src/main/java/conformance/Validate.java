@@ -19,7 +19,8 @@ import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
 /**
  * Judges resources by the reference validator: {@code Validate JOBS.json RESULTS.json}.
  *
- * <p>JOBS.json: {"packages": ["crd-2.2.1.tgz", ...], "jobs": [{"name": "...", "file": "x.json", "profiles": [url]}]},
+ * <p>JOBS.json: {"packages": ["crd-2.2.1.tgz", ...], "standIns": "folder",
+ * "jobs": [{"name": "...", "file": "x.json", "profiles": [url]}]},
  * one version of each guide at a time. RESULTS.json: for each job its messages with severity, place, id and text.
  * Exit code 0 whenever everything was judged: the caller decides what a message means.
  */
@@ -34,7 +35,7 @@ public final class Validate {
       System.exit(2);
     }
     JsonNode order = JSON.readTree(new File(arguments[0]));
-    FhirValidator validator = validator(order.get("packages"));
+    FhirValidator validator = validator(order);
     ArrayNode results = JSON.createArrayNode();
     for (JsonNode job : order.get("jobs")) {
       results.add(judge(validator, job));
@@ -42,13 +43,15 @@ public final class Validate {
     JSON.writerWithDefaultPrettyPrinter().writeValue(new File(arguments[1]), results);
   }
 
-  private static FhirValidator validator(JsonNode packages) throws IOException {
+  private static FhirValidator validator(JsonNode order) throws IOException {
     FhirContext context = FhirContext.forR4();
     Definitions definitions = new Definitions(context);
-    for (JsonNode file : packages) {
+    // First come, first kept: a corrected definition goes before the package's own.
+    definitions.loadFolder(Path.of(order.get("standIns").asText()));
+    for (JsonNode file : order.get("packages")) {
       definitions.load(Path.of(file.asText()));
     }
-    FhirInstanceValidator module = new FhirInstanceValidator(definitions.support());
+    FhirInstanceValidator module = new InstanceValidator(definitions.support());
     module.setAnyExtensionsAllowed(false);
     module.setErrorForUnknownProfiles(true);
     module.setNoExtensibleWarnings(false);
@@ -62,14 +65,18 @@ public final class Validate {
     ValidationOptions options = new ValidationOptions();
     job.get("profiles").forEach(profile -> options.addProfile(profile.asText()));
     String content = Files.readString(Path.of(job.get("file").asText()), StandardCharsets.UTF_8);
-    for (SingleValidationMessage message : validator.validateWithResult(content, options).getMessages()) {
-      messages
-          .addObject()
-          .put("severity", message.getSeverity().getCode())
-          .put("place", message.getLocationString())
-          .put("id", message.getMessageId())
-          .put("text", message.getMessage());
+    try {
+      for (SingleValidationMessage message : validator.validateWithResult(content, options).getMessages()) {
+        add(messages, message.getSeverity().getCode(), message.getLocationString(), message.getMessageId(), message.getMessage());
+      }
+    } catch (RuntimeException fault) {
+      // The library gave up on this resource: nothing was judged, which is an error, and the others still are.
+      add(messages, "fatal", "", "VALIDATOR_GAVE_UP", fault.toString() + " at " + fault.getStackTrace()[0]);
     }
     return result;
+  }
+
+  private static void add(ArrayNode messages, String severity, String place, String id, String text) {
+    messages.addObject().put("severity", severity).put("place", place).put("id", id).put("text", text);
   }
 }

@@ -1,0 +1,105 @@
+"""Faults of the published guides that no conformant server can avoid: corrected for the validator, and said.
+
+Each is a contradiction inside one guide, so judging by the text as published would fail every answer the guide asks
+for. What is corrected is listed in the validator's output.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A definition of a package. `contexts` are added; `constraint` is (key, the expression as it was meant)."""
+
+    package: str
+    definition: str
+    why: str
+    contexts: tuple[tuple[str, str], ...] = ()
+    constraint: tuple[str, str] | None = None
+
+
+_ITEM: Final = (("element", "ClaimResponse.item"),)
+_SLICED: Final = "profile-claimresponse slices it on ClaimResponse.item, and its own context leaves that place out"
+_DETAIL: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-itemAuthorizedDetail"
+
+CORRECTIONS: Final = (
+    Correction(
+        "crd-2.2.1",
+        "ext-coverage-information",
+        "crd-ci-q4 takes an empty collection for false: as published, doc-purpose can never be withpa",
+        constraint=(
+            "crd-ci-q4",
+            "extension.where(url = 'pa-needed' and value in ('satisfied' | 'no-auth' | 'not-covered')).exists()"
+            " implies extension.where(url = 'doc-purpose' and value = 'withpa').empty()",
+        ),
+    ),
+    Correction("pas-2.2.1", "extension-communicatedDiagnosis", _SLICED, _ITEM),
+    Correction("pas-2.0.1", "extension-communicatedDiagnosis", _SLICED, _ITEM),
+    Correction("pas-2.0.1", "extension-administrationReferenceNumber", _SLICED, _ITEM),
+    Correction(
+        "pas-2.2.1",
+        "extension-revenueCode",
+        "itemAuthorizedDetail has it as a part, and its own context is ClaimResponse.addItem alone",
+        (("extension", _DETAIL),),
+    ),
+)
+
+
+def write(folder: Path, packages: dict[str, Path]) -> list[str]:
+    """Writes the corrected definitions of these packages (name -> archive); says what was corrected and why."""
+    said = []
+    for number, correction in enumerate(CORRECTIONS):
+        if archive := packages.get(correction.package):
+            corrected = _corrected(_read(archive, correction.definition), correction)
+            (folder / f"corrected-{number}.json").write_text(json.dumps(corrected))
+            if correction.constraint:
+                _restate(folder, archive, correction.constraint)
+            said.append(f"{correction.package} {correction.definition}: {correction.why}")
+    return said
+
+
+def _restate(folder: Path, archive: Path, constraint: tuple[str, str]) -> None:
+    """The profiles' snapshots repeat an extension's constraints: those too are written as they were meant."""
+    with tarfile.open(archive) as package:
+        for member in package.getmembers():
+            if not member.name.startswith("package/StructureDefinition-profile-"):
+                continue
+            held = package.extractfile(member)
+            text = held.read().decode("utf-8-sig") if held else ""
+            if f'"{constraint[0]}"' in text:
+                profile = json.loads(text)
+                _replace(profile, constraint)
+                (folder / f"restated-{Path(member.name).name}").write_text(json.dumps(profile))
+
+
+def _read(archive: Path, definition: str) -> Json:
+    with tarfile.open(archive) as package:
+        member = package.extractfile(f"package/StructureDefinition-{definition}.json")
+        if member is None:
+            raise LookupError(f"{archive.name} has no {definition}")
+        found: Json = json.loads(member.read().decode("utf-8-sig"))
+        return found
+
+
+def _corrected(definition: Json, correction: Correction) -> Json:
+    definition["context"] += [{"type": kind, "expression": place} for kind, place in correction.contexts]
+    if correction.constraint and not _replace(definition, correction.constraint):
+        raise LookupError(f"{correction.definition} has no {correction.constraint[0]}")
+    return definition
+
+
+def _replace(definition: Json, constraint: tuple[str, str]) -> bool:
+    """Whether the constraint was there."""
+    elements = [*definition["snapshot"]["element"], *definition["differential"]["element"]]
+    stated = [one for element in elements for one in element.get("constraint", ()) if one["key"] == constraint[0]]
+    for one in stated:
+        one["expression"] = constraint[1]
+    return bool(stated)

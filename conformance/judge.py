@@ -1,0 +1,151 @@
+"""Runs the Java validator over jobs, and sorts its messages: errors, reasoned warnings, unchecked terminology."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from conformance import corrections, standins
+from conformance.jobs import PACKAGES, GuideSet, Job
+
+VALIDATOR: Final = Path(__file__).with_name("validator")
+REASONS: Final = Path(__file__).with_name("reasons.toml")
+GUIDES: Final = Path(__file__).resolve().parents[2] / "shared" / "ig"
+_SECONDS: Final = 600
+_UNCHECKED: Final = re.compile(
+    r"CodeSystem is unknown and can't be validated: (?P<a>\S+)|ValueSet '(?P<b>[^']+)' not found"
+    r"|because CodeSystem '(?P<c>[^']+)' is ignored/not-present|the system (?P<d>\S+) (?:could not|was not)"
+)
+
+Sort = Literal["error", "accepted error", "warning", "reasoned warning", "unchecked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said of one job, and how it counts. `about` is the reason, or the system that cannot be checked."""
+
+    job: Job
+    sort: Sort
+    place: str
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Everything that was judged. `stand_ins` and `corrected` are what the validator was told beside the guides."""
+
+    jobs: Sequence[Job]
+    messages: Sequence[Message] = field(default_factory=tuple)
+    stand_ins: Sequence[str] = ()
+    corrected: Sequence[str] = ()
+
+    def of(self, sort: Sort) -> list[Message]:
+        return [message for message in self.messages if message.sort == sort]
+
+    def unchecked(self) -> Counter[str]:
+        """How often each code system or value set could not be checked."""
+        return Counter(message.about for message in self.of("unchecked"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Messages of this severity whose text (and job's name) match are explained."""
+
+    severity: str
+    pattern: re.Pattern[str]
+    job: re.Pattern[str]
+    why: str
+
+
+def build() -> None:
+    """Compiles the validator. Raises CalledProcessError; needs Maven, a JDK 17 and, once, Maven Central."""
+    subprocess.run(["mvn", "-q", "-B", "package"], cwd=VALIDATOR, check=True, timeout=_SECONDS)  # noqa: S607 fixed words
+
+
+def judge(jobs: Sequence[Job]) -> Verdict:
+    """Judges every job by the guides of its set; the sets run side by side."""
+    reasons = load_reasons()
+    sets = [guides for guides in PACKAGES if any(job.guides == guides for job in jobs)]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(sets)) as pool:
+        parts = list(pool.map(lambda guides: _judge_set(guides, jobs, Path(folder), reasons), sets))
+    messages = [message for part in parts for message in part.messages]
+    told = sorted({url for part in parts for url in part.stand_ins})
+    return Verdict(jobs, messages, told, [said for part in parts for said in part.corrected])
+
+
+def load_reasons() -> list[Reason]:
+    """The reasons that are given in advance."""
+    listed = tomllib.loads(REASONS.read_text(encoding="utf-8"))
+    return [
+        Reason(severity, re.compile(one["pattern"]), re.compile(one.get("job", "")), one["reason"])
+        for severity in ("error", "warning")
+        for one in listed.get(severity, ())
+    ]
+
+
+def _judge_set(guides: GuideSet, jobs: Sequence[Job], folder: Path, reasons: Sequence[Reason]) -> Verdict:
+    mine = [job for job in jobs if job.guides == guides]
+    place = folder / guides
+    definitions = place / "definitions"
+    definitions.mkdir(parents=True)
+    archives = {name: GUIDES / f"{name}.tgz" for name in PACKAGES[guides]}
+    told = standins.write(definitions)
+    corrected = corrections.write(definitions, archives)
+    order = {
+        "packages": [str(archive) for archive in archives.values()],
+        "standIns": str(definitions),
+        "jobs": [_written(place, number, job) for number, job in enumerate(mine)],
+    }
+    (place / "jobs.json").write_text(json.dumps(order))
+    _run(place)
+    results = json.loads((place / "results.json").read_text())
+    messages = [
+        _sorted(job, said, reasons) for job, result in zip(mine, results, strict=True) for said in result["messages"]
+    ]
+    return Verdict(mine, [message for message in messages if message is not None], told, corrected)
+
+
+def _written(place: Path, number: int, job: Job) -> Mapping[str, Any]:
+    file = place / f"{number}.json"
+    file.write_text(json.dumps(job.resource))
+    return {"name": job.name, "file": str(file), "profiles": list(job.profiles)}
+
+
+def _run(place: Path) -> None:
+    target = VALIDATOR / "target"
+    classes = f"{target / 'classes'}:{(target / 'classpath.txt').read_text().strip()}"
+    command = [
+        "java",
+        "-Xmx2g",
+        "-cp",
+        classes,
+        "conformance.Validate",
+        str(place / "jobs.json"),
+        str(place / "results.json"),
+    ]
+    subprocess.run(command, check=True, timeout=_SECONDS, capture_output=True)  # noqa: S603 our own words
+
+
+def _sorted(job: Job, said: Mapping[str, str], reasons: Sequence[Reason]) -> Message | None:
+    severity = "error" if said["severity"] == "fatal" else said["severity"]
+    place, text = said["place"] or "", said["text"] or ""
+    if severity == "information":
+        return None
+    if severity == "warning" and (found := _UNCHECKED.search(text)):
+        about = next(part for part in found.groups() if part)
+        return Message(job, "unchecked", place, text, about)
+    for reason in reasons:
+        if reason.severity == severity and reason.pattern.search(text) and reason.job.search(job.name):
+            sort: Sort = "accepted error" if severity == "error" else "reasoned warning"
+            return Message(job, sort, place, text, reason.why)
+    return Message(job, "error" if severity == "error" else "warning", place, text)

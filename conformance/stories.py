@@ -1,0 +1,173 @@
+"""The whole service in this process, driven through the tests' and the demo's stories; what passed is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from conformance.recording import STORIES_PORT, Call, Json, Recorder
+from service.app.compose import create_app
+from service.catalog.registry import HOME
+from service.pas.shape import Version
+from service.settings import Settings
+from tests.doubles import CountingIds, FrozenClock
+from tests.e2e.test_demo_stories import GUIDES, STORIES, Page
+from tests.unit.dtr import samples
+from tests.unit.dtr.samples import draft
+from tests.unit.dtr.test_adaptive import ALL, answered
+from tests.unit.pas import bundles, changes
+from tests.unit.pas.stories import STORIES as PAS_STORIES
+from tests.unit.pas.subscriber import Subscriber, running_subscriber
+from tests.unit.pas.test_inquire import inquiry, line
+from tests.unit.pas.test_notify import subscription
+
+GOLDEN = HOME / "tests" / "golden"
+# The day of the hooks' golden requests.
+NOW = datetime(2026, 12, 1, 15, 30, tzinfo=UTC)
+BASES = ("/fhir", "/2.0.1/fhir")
+_WAIT_SECONDS = 0.05
+# The PAS stories are of September; revenue codes have another system in 2.0.1.
+_NOW_AND_HERE = {"2026-11-30": "2027-02-28", "2026-09-": "2026-12-", "2026-08-30": "2026-11-30"}
+_REVENUE = {"https://www.nubc.org/CodeSystem/RevenueCodes": "https://www.nubc.org/revenue-code"}
+
+
+async def everything() -> list[Call]:
+    """Every exchange of every story, once. Needs what `make install` builds."""
+    calls: list[Call] = []
+    with running_subscriber() as subscriber:
+        async with _served(calls) as http:
+            for base in BASES:
+                await _prior_authorization(http, base, subscriber)
+                await _forms(http, base)
+                await _definitions(http, base)
+                await _errors(http, base)
+            await _hooks(http)
+            await _demo(http)
+        notices = [Call("POST", "/notification", None, 200, body) for _, body in subscriber.received]
+    return calls + notices
+
+
+@asynccontextmanager
+async def _served(calls: list[Call]) -> AsyncIterator[httpx.AsyncClient]:
+    with tempfile.TemporaryDirectory() as data:
+        app = create_app(
+            Settings(demo=True, notify_seconds=_WAIT_SECONDS), Path(data), clock=FrozenClock(NOW), ids=CountingIds()
+        )
+        app.add_middleware(Recorder, calls=calls)
+        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", STORIES_PORT))
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", follow_redirects=True) as http,
+        ):
+            yield http
+
+
+async def _post(http: httpx.AsyncClient, path: str, body: Json) -> Json:
+    answer = await http.post(path, content=json.dumps(body), headers={"Content-Type": "application/fhir+json"})
+    found: Json = answer.json() if answer.content else {}
+    return found
+
+
+async def _prior_authorization(http: httpx.AsyncClient, base: str, subscriber: Subscriber) -> None:
+    version: Version = "2.0.1" if "2.0.1" in base else "2.2.1"
+    submit, inquire = f"{base}/Claim/$submit", f"{base}/Claim/$inquire"
+    made = await _post(http, f"{base}/Subscription", subscription(subscriber.url, version))
+    before = len(subscriber.received)
+    for number, name in enumerate(sorted(PAS_STORIES)):
+        answer = await _post(http, submit, _on_its_own(PAS_STORIES[name](), 100 + number, base))
+        for held in answer["entry"]:
+            if held["resource"]["resourceType"] in {"ClaimResponse", "CommunicationRequest", "Task"}:
+                await http.get(f"{base}/{held['resource']['resourceType']}/{held['resource']['id']}")
+    chain = (
+        changes.first(bundles.item(1)),
+        changes.update(bundles.item(1), changes.info(bundles.item(2), "added")),
+        changes.update(bundles.item(1), changes.cancelled(bundles.item(2)), number=3),
+        changes.update(bundles.item(1), number=4, extension=[changes.whole_cancel()]),
+    )
+    for request in chain:
+        await _post(http, submit, _on_its_own(request, 200, base))
+    for asked in (inquiry(line()), inquiry(line(code="99212"))):
+        await _post(http, inquire, _on_its_own(asked, 100, base))
+    await _post(http, inquire, _on_its_own(inquiry(line()), 999, base))
+    for _ in range(200):
+        if len(subscriber.received) > before + 3:
+            break
+        await asyncio.sleep(_WAIT_SECONDS)
+    for path in ("", "/$status"):
+        await http.get(f"{base}/Subscription/{made['id']}{path}")
+    await http.delete(f"{base}/Subscription/{made['id']}")
+
+
+def _on_its_own(request: Json, number: int, base: str) -> Json:
+    """The same request, near today, for a member of its own: what one story files does not change another."""
+    text = json.dumps(request).replace('"M000123"', f'"M{base.count("2")}{number}"')
+    for was, now in (_NOW_AND_HERE | (_REVENUE if "2.0.1" in base else {})).items():
+        text = text.replace(was, now)
+    changed: Json = json.loads(text)
+    return changed
+
+
+async def _forms(http: httpx.AsyncClient, base: str) -> None:
+    package = f"{base}/Questionnaire/$questionnaire-package"
+    for request in sorted((GOLDEN / "dtr").glob("*/request.json")):
+        await _post(http, package, json.loads(request.read_text()))
+    await _post(http, package, samples.by_canonical(f"{samples.RENEWAL}|1.0.0"))
+    open_response = draft(await _post(http, package, samples.by_canonical(f"{samples.INITIAL}-adaptive")))
+    for _ in range(12):
+        if open_response["status"] != "in-progress":
+            break
+        asked = any(form.get("item") for form in open_response.get("contained", ()))
+        given = answered(open_response, ALL) if asked else open_response
+        open_response = await _post(http, f"{base}/Questionnaire/$next-question", given)
+
+
+async def _definitions(http: httpx.AsyncClient, base: str) -> None:
+    await http.get(f"{base}/metadata")
+    for kind in ("Questionnaire", "Library", "ValueSet"):
+        found = (await http.get(f"{base}/{kind}")).json()
+        for held in found.get("entry", ()):
+            await http.get(f"{base}/{kind}/{held['resource']['id']}")
+            if kind == "ValueSet":
+                await http.get(f"{base}/ValueSet/$expand", params={"url": held["resource"]["url"]})
+
+
+async def _errors(http: httpx.AsyncClient, base: str) -> None:
+    for path in ("Claim/$submit", "Claim/$inquire", "Questionnaire/$questionnaire-package", "Subscription"):
+        await _post(http, f"{base}/{path}", {"resourceType": "Bundle"})
+        await _post(http, f"{base}/{path}", {"resourceType": "Parameters", "unknown": 1})
+    for path in ("ClaimResponse/unknown", "Library/unknown", "nowhere"):
+        await http.get(f"{base}/{path}")
+
+
+async def _hooks(http: httpx.AsyncClient) -> None:
+    await http.get("/cds-services")
+    for request in sorted((GOLDEN / "crd").glob("*/request.json")):
+        body = json.loads(request.read_text())
+        await _post(http, f"/cds-services/{body['hook']}-crd", body)
+    await _post(http, "/cds-services/order-sign-crd", {"hook": "order-sign"})
+
+
+async def _demo(http: httpx.AsyncClient) -> None:
+    for story, told in STORIES.items():
+        for guides in GUIDES:
+            page = Page((await http.get(f"/demo/{story}")).text)
+            page = await _press(http, page, f"/demo/{story}/start-over", {"guides": guides})
+            page = await _press(http, page, f"/demo/{story}/sign", {})
+            page = await _press(http, page, f"/demo/{story}/open-form", {})
+            typed = {f"answer:{link_id}": text for link_id, text in told.answers.items()}
+            page = await _press(http, page, f"/demo/{story}/submit", typed)
+            if any(button.get("name") == "incomplete" for button in page.buttons):
+                page = await _press(http, page, f"/demo/{story}/submit", typed | {"incomplete": "yes"})
+            if f"/demo/{story}/ask-again" in page.forms:
+                await _press(http, page, f"/demo/{story}/ask-again", {})
+
+
+async def _press(http: httpx.AsyncClient, page: Page, address: str, fields: dict[str, str]) -> Page:
+    return Page((await http.post(address, data=page.forms[address] | fields)).text)

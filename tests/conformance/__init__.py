@@ -1,0 +1,1 @@
+"""Tests of the official validation and of the ledger of requirements."""
