@@ -14,6 +14,7 @@ class MemoryMembers:
 
     def __init__(self) -> None:
         self._members: dict[MemberId, MemberRecord] = {}
+        self._by_patient: dict[str, MemberId] = {}
         self._coverages: dict[str, CoverageRecord] = {}
         self._benefits = Benefits((), ())
         self._checkpoints: dict[str, Checkpoint] = {}
@@ -44,10 +45,7 @@ class MemoryMembers:
     async def save(self, batch: Batch) -> None:
         """Adds or replaces the records, by member id and by coverage id, and remembers the place in the file."""
         for person in batch.members:
-            for other in list(self._members.values()):
-                if other.patient == person.patient is not None and other.member != person.member:
-                    self._members[other.member] = MemberRecord(other.member, None, other.birth_date, other.active)
-            self._members[person.member] = person
+            self._add(person)
         self._coverages |= {coverage.id: coverage for coverage in batch.coverages}
         self._checkpoints[batch.reached.digest] = batch.reached
 
@@ -65,11 +63,22 @@ class MemoryMembers:
             waivers=len(self._benefits.waivers),
         )
 
+    def _add(self, person: MemberRecord) -> None:
+        """A FHIR Patient is one member: who had its id before keeps the rest."""
+        replaced = self._members.get(person.member)
+        if replaced is not None and replaced.patient is not None:
+            self._by_patient.pop(replaced.patient, None)
+        if person.patient is not None:
+            other = self._members.get(self._by_patient.get(person.patient, person.member))
+            if other is not None and other.member != person.member:
+                self._members[other.member] = MemberRecord(other.member, None, other.birth_date, other.active)
+            self._by_patient[person.patient] = person.member
+        self._members[person.member] = person
+
     def _owner(self, coverage: CoverageRecord) -> MemberId | None:
         if coverage.member is not None:
             return coverage.member if coverage.member in self._members else None
-        by_patient = (m.member for m in self._members.values() if m.patient == coverage.patient is not None)
-        return next(by_patient, None)
+        return None if coverage.patient is None else self._by_patient.get(coverage.patient)
 
     def _waivers(self, presented: Presented, on: date) -> tuple[Waiver, ...]:
         found = [w for w in self._benefits.waivers if w.npi in presented.npis and on in w.period]
