@@ -14,10 +14,10 @@ from service.app.compose import create_app
 from service.settings import Settings
 from tests.doubles import FrozenClock
 from tests.unit.pas import bundles as b
+from tests.unit.pas.notified import subscription
 from tests.unit.pas.payer import NOW, code_of, response_of
 from tests.unit.pas.subscriber import Subscriber, running_subscriber
 from tests.unit.pas.test_attachment import sent
-from tests.unit.pas.test_notify import subscription
 
 Json = dict[str, Any]
 _SECONDS = 20.0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,10 @@ from service.catalog.registry import HOME, Registry, load_registry
 from service.engine.evaluator import V8Engine
 from service.fhir.parse import StructureCheck
 from service.fhir.tables import load_tables
+from service.store.sql import open_store
+from tests.unit.pas.notified import Make, Notified
 from tests.unit.pas.payer import Payer
+from tests.unit.pas.subscriber import Subscriber, running_subscriber
 
 ASSETS = Path(__file__).resolve().parents[3] / "service" / "_assets"
 
@@ -41,3 +45,30 @@ def new_payer(check: StructureCheck, registry: Registry, engine: V8Engine) -> Ca
 @pytest.fixture
 def payer(new_payer: Callable[[], Payer]) -> Payer:
     return new_payer()
+
+
+@pytest.fixture
+async def make(payer: Payer, tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[Notified] = []
+
+    def new(**changes: Any) -> Notified:
+        settings = payer.settings.model_copy(update={"demo": True, **changes})
+        made.append(Notified(payer, open_store(f"sqlite:///{tmp_path / 'outbox.db'}", payer.clock), settings))
+        return made[-1]
+
+    yield new
+    for one in made:
+        await one.notifier.settled()
+        await one.http.aclose()
+        await one.store.close()
+
+
+@pytest.fixture
+def notified(make: Make) -> Notified:
+    return make()
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    with running_subscriber() as running:
+        yield running

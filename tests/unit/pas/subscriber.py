@@ -64,6 +64,8 @@ def free_port() -> int:
 def running_subscriber() -> Iterator[Subscriber]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    # From here on a connection waits until the server has started; before, it would be refused.
+    listening.listen()
     subscriber = Subscriber(listening.getsockname()[1])
     subscriber.slow.set()
     app = Starlette(routes=[Route("/{path:path}", subscriber.take, methods=["GET", "POST"])])

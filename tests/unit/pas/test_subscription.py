@@ -14,9 +14,8 @@ from service.pas import subscription_routes
 from service.pas.subscription import checked, headers_of, reach_of
 from service.policy.case import ClientId
 from service.settings import Settings
-from tests.unit.pas.test_notify import BACKPORT, Make, Notified, make, notified, subscription
+from tests.unit.pas.notified import BACKPORT, Make, Notified, subscription
 
-__all__ = ["make", "notified"]
 Json = dict[str, Any]
 ENDPOINT = "https://hooks.example.org/pas/in"
 SETTINGS = Settings(subscriber_hosts=("hooks.example.org", "clinic=own.example.org:8443"))
