@@ -6,7 +6,7 @@ NODE := tools/with-node.sh
 LFORMS := service/_assets/lforms/40.1.3
 ENGINE_SOURCES := $(wildcard service/engine/host/*.js) tools/build-engine.mjs
 
-.PHONY: run test install assets lint types contracts generated policies clean
+.PHONY: run test install assets lint types contracts generated policies validate clean
 
 run: install
 	$(PY) -m service serve --demo --data .data
@@ -56,6 +56,10 @@ policies: install
 	$(PY) -m service policy test
 
 # Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
+# HL7's reference validator over all that the service emits; needs Java 17, Maven and, once, Maven Central.
+validate: install assets
+	$(PY) -m conformance
+
 test: install lint types contracts generated policies
 	$(PY) -m pytest -q -n 2 --dist loadfile
 

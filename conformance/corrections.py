@@ -61,7 +61,8 @@ def write(folder: Path, packages: dict[str, Path]) -> list[str]:
             corrected = _corrected(_read(archive, correction.definition), correction)
             (folder / f"corrected-{number}.json").write_text(json.dumps(corrected))
             if correction.constraint:
-                _restate(folder, archive, correction.constraint)
+                for each in packages.values():
+                    _restate(folder, each, correction.constraint)
             said.append(f"{correction.package} {correction.definition}: {correction.why}")
     return said
 
@@ -70,14 +71,14 @@ def _restate(folder: Path, archive: Path, constraint: tuple[str, str]) -> None:
     """The profiles' snapshots repeat an extension's constraints: those too are written as they were meant."""
     with tarfile.open(archive) as package:
         for member in package.getmembers():
-            if not member.name.startswith("package/StructureDefinition-profile-"):
+            if not member.name.startswith("package/StructureDefinition-profile-"):  # the extension has its own file
                 continue
             held = package.extractfile(member)
             text = held.read().decode("utf-8-sig") if held else ""
             if f'"{constraint[0]}"' in text:
                 profile = json.loads(text)
                 _replace(profile, constraint)
-                (folder / f"restated-{Path(member.name).name}").write_text(json.dumps(profile))
+                (folder / f"restated-{archive.stem}-{Path(member.name).name}").write_text(json.dumps(profile))
 
 
 def _read(archive: Path, definition: str) -> Json:

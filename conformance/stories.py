@@ -23,10 +23,10 @@ from tests.unit.dtr import samples
 from tests.unit.dtr.samples import draft
 from tests.unit.dtr.test_adaptive import ALL, answered
 from tests.unit.pas import bundles, changes
+from tests.unit.pas.notified import subscription
 from tests.unit.pas.stories import STORIES as PAS_STORIES
 from tests.unit.pas.subscriber import Subscriber, running_subscriber
 from tests.unit.pas.test_inquire import inquiry, line
-from tests.unit.pas.test_notify import subscription
 
 GOLDEN = HOME / "tests" / "golden"
 # The day of the hooks' golden requests.
