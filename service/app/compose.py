@@ -35,6 +35,7 @@ from service.errors import NotFound
 from service.fhir.canonical import split_canonical
 from service.pas import routes as pas
 from service.pas.codes import load_codes
+from service.pas.deadlines import Deadlines, load_deadlines
 from service.pas.dependencies import PasDependencies
 from service.policy.finding import Evidence
 from service.ports import Clock, Ids, RandomIds, Resource, SystemClock
@@ -110,6 +111,8 @@ class _Parts:
                 await self.rules.engine.warm(loaded.logic)
             if self.settings.trust_presented_coverage and not self.settings.demo:
                 _log.warning("THE PRESENTED COVERAGE IS BELIEVED WHERE NO MEMBER DIRECTORY IS LOADED")
+            if self.settings.demo:
+                _log.warning("DEVELOPMENT ACCESS IS ON: CALLERS ON THIS MACHINE NEED NO TOKEN. NO REAL PATIENTS")
             # A full collection over a large, unchanging heap is what makes the slowest answers slow.
             gc.collect()
             gc.freeze()

@@ -26,7 +26,7 @@ from service.fhir.json import encode
 from service.fhir.parse import StructureCheck
 from service.policy.case import Authorization
 from service.policy.match import Match
-from service.ports import Assertion, Caller, Clock, EhrClients, Ids, MemberDirectory, PolicyRegistry, Store
+from service.ports import Assertion, Caller, Clock, Ids, MemberDirectory, PolicyRegistry, Store
 from service.settings import Settings
 
 
@@ -41,7 +41,6 @@ class Payer:
     ids: Ids
     check: StructureCheck
     members: MemberDirectory | None = None
-    ehr: EhrClients | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ from service.settings import Settings
 _TOPIC_SYSTEMS: Final = {CrdVersion.STU2: CRD_TEMP, CrdVersion.STU22: CDS_CARD_TYPE}
 _TOPIC_DISPLAYS: Final = {GUIDELINE: "Guideline", CLAIM: "Claim"}
 _LONGEST_SUMMARY: Final = 139  # CDS Hooks: under 140 characters
+_UNREAD_SUMMARY: Final = "Active orders could not be checked for prior authorization"
+_UNREAD_DETAIL: Final = (
+    "Not all of the patient's active orders could be read from the EHR. Whether one that was not read needs prior "
+    "authorization is not known; an order is checked again when it is signed."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,16 @@ def cards(
     return wanted[: call.configuration.max_cards]
 
 
+def unread_orders(call: HookCall, settings: Settings, ids: Ids) -> list[Json]:
+    """The card of an encounter whose orders could not all be read: silence would say that none needs anything."""
+    if not call.configuration.wants(CLAIM):
+        return []
+    about = f"Encounter/{call.encounter_id}" if call.encounter_id else f"Patient/{call.patient_id}"
+    card = _card(_Shape(call.version, settings, ids), CLAIM, _UNREAD_SUMMARY, [about])
+    card["detail"] = f"{_UNREAD_DETAIL}\n\nQuestions: {settings.payer_name}, {settings.payer_phone}."
+    return [card]
+
+
 def _next_steps(advised: Sequence[Advised], shape: _Shape, registry: PolicyRegistry) -> Iterator[Json]:
     """Instructions cards, one per form and authorization (text only: no links, no suggestions)."""
     for key in dict.fromkeys(_step(a) for a in advised if a.pathway):
@@ -81,7 +96,7 @@ def _next_steps(advised: Sequence[Advised], shape: _Shape, registry: PolicyRegis
                 "chart already says; check those answers, complete the others, and submit it as a prior "
                 "authorization request. The answer comes at once, or after a reviewer has looked at it."
             )
-        card = _card(shape, CLAIM, summary, same)
+        card = _card(shape, CLAIM, summary, [a.reference for a in same])
         asks = f"Questions: {shape.settings.payer_name}, {shape.settings.payer_phone}."
         card["detail"] = "\n\n".join((steps, *_record_says(first.chart), asks))
         yield card
@@ -119,7 +134,7 @@ def _launches(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
     for each in advised:
         if each.pathway and each.launch:
             drug = each.policy.drug.display
-            card = _card(shape, CLAIM, f"{drug}: open the prior authorization form", [each])
+            card = _card(shape, CLAIM, f"{drug}: open the prior authorization form", [each.reference])
             card["detail"] = f"Opens the form for {drug} with what the chart already says."
             url = f"{shape.settings.base_url}/dtr/launch"
             card["links"] = [
@@ -133,7 +148,7 @@ def _policy_pages(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
     for ref in dict.fromkeys(a.policy.ref for a in advised):
         same = [a for a in advised if a.policy.ref == ref]
         policy, payer = same[0].policy, shape.settings.payer_name
-        card = _card(shape, GUIDELINE, f"{policy.drug.display}: what {payer} requires", same)
+        card = _card(shape, GUIDELINE, f"{policy.drug.display}: what {payer} requires", [a.reference for a in same])
         card["detail"] = (
             f"Policy {policy.document} lists the criteria under which {payer} covers {policy.drug.display}, "
             "in the policy's own words."
@@ -143,8 +158,8 @@ def _policy_pages(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
         yield card
 
 
-def _card(shape: _Shape, topic: str, summary: str, about: Sequence[Advised]) -> Json:
-    references = list(dict.fromkeys(a.reference for a in about))
+def _card(shape: _Shape, topic: str, summary: str, about: Sequence[str]) -> Json:
+    references = list(dict.fromkeys(about))
     # The two versions write associated resources differently (strings in 2.0.1, References in 2.2.1).
     linked = [{"reference": r} for r in references] if shape.version is CrdVersion.STU22 else references
     return {

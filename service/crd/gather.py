@@ -31,6 +31,7 @@ _OWNERS: Final = {
     "VisionPrescription": "patient",
 }
 _IN_FORCE: Final = ("MedicationRequest", "ServiceRequest")
+_WHAT_IS_ORDERED: Final = frozenset({"medications", *(ORDER_KEYS[kind] for kind in _IN_FORCE)})
 _GATHERED: Final = "read from the EHR"  # no client's prefetch key
 _NOBODYS: Final = _PEOPLE | {"Organization", "Medication"}
 
@@ -110,7 +111,7 @@ async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClient 
     (412) when the Coverage was asked for and not given: without it nothing can be said about any order.
     """
     if ehr is None:
-        return records
+        return _as_sent(call, records, needs)
     tried: dict[_Ask, None] = {}
     running: dict[asyncio.Task[_Given], _Ask] = {}
     try:
@@ -132,6 +133,17 @@ async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClient 
         text = f"{at} is missing, and the patient's Coverage could not be read from the FHIR server. Send it along."
         raise PrefetchMissing(text, expression=(at,))
     return records
+
+
+def orders_unread(records: Records) -> bool:
+    """Whether orders in force, or what one of them orders, were looked for in vain."""
+    return not _WHAT_IS_ORDERED.isdisjoint(records.unread)
+
+
+def _as_sent(call: HookCall, records: Records, needs: Needs) -> Records:
+    """What came with the call; a client that failed to find the orders in force has not said that there are none."""
+    failed = tuple(key for key, _ in needs.active_orders if _is_outcome(call.prefetch.get(key)))
+    return replace(records, unread=failed) if failed else records
 
 
 def _with(records: Records, ask: _Ask, given: _Given, ehr: EhrClient) -> Records:

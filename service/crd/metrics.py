@@ -11,7 +11,7 @@ from typing import Any
 from service.crd.answering import Answered
 from service.crd.coverage_information import CoverageInformation
 from service.crd.reading import object_at, objects_at, text_at
-from service.crd.review_order import NOT_USED, Reviewed
+from service.crd.review_order import Reviewed
 from service.fhir.build import Json, coding
 from service.policy.case import ClientId
 from service.settings import Settings
@@ -19,7 +19,10 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One call: the hook of the service, the request's JSON as far as it could be read, and how it was answered."""
+    """One call: the hook of the service, the request's JSON as far as it could be read, and how it was answered.
+
+    `token_use` is a code of metricTokenUse (CRD 2.2.1).
+    """
 
     hook: str
     client: ClientId
@@ -29,6 +32,7 @@ class Measured:
     status: int
     issues: tuple[str, ...]
     reviewed: Reviewed | None
+    token_use: str
 
 
 def metric_data(measured: Measured, settings: Settings) -> Json:
@@ -48,7 +52,7 @@ def metric_data(measured: Measured, settings: Settings) -> Json:
         "responseTime": measured.answered_at.isoformat(),
         "httpResponse": measured.status,
         **_listed("issue", [{"code": code} for code in measured.issues]),
-        "tokenUse": reviewed.token_use if reviewed else NOT_USED,
+        "tokenUse": measured.token_use,
         **_listed("resources", list(_resources(received))),
         **_listed("request", [_request(each) for each in reviewed.answered] if reviewed else []),
     }

@@ -8,44 +8,46 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from service.crd.answering import Answered, Call, Payer, answer_order
-from service.crd.cards import Advised, cards
+from service.crd.cards import Advised, cards, unread_orders
 from service.crd.chart import chart as read_needed
 from service.crd.chart import data_requirements
 from service.crd.chart_view import Chart, ChartView, ReadChart, at_hand, view_chart
 from service.crd.configuration import CLAIM, COVERAGE_INFO
 from service.crd.coverage import read_coverage
 from service.crd.extension import CrdVersion
-from service.crd.gather import gather, needs_of, open_ehr, with_orders
+from service.crd.gather import gather, needs_of, orders_unread, with_orders
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
-from service.crd.prefetch import read_records
+from service.crd.prefetch import Records, read_records
 from service.errors import StoreFailed
 from service.fhir.build import Json
 from service.policy.model import Pathway, PolicyRef
 from service.ports import Caller, EhrClient, LoadedPolicy, PolicyRegistry, Resource
 
 _LOG: Final = logging.getLogger(__name__)
-NOT_USED: Final = "not-used"  # metricTokenUse of CRD 2.2.1; a code, no token
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """The CDS Hooks response, what it says about each order, and whether the client's token was used for it."""
+    """The CDS Hooks response, and what it says about each order."""
 
     response: Json
     answered: tuple[Answered, ...] = ()
-    token_use: str = NOT_USED
 
 
-async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: ReadChart | None) -> Reviewed:
-    """The answer to a call. Assertions that it gives out are on disk when it returns (CRD 2.2.1 found-11)."""
+async def review_orders(
+    hook: HookCall, caller: Caller, payer: Payer, ehr: EhrClient | None, read: ReadChart | None
+) -> Reviewed:
+    """The answer to a call. Assertions that it gives out are on disk when it returns (CRD 2.2.1 found-11).
+
+    `ehr` is the client's FHIR server, None where nothing can be asked of it.
+    """
     now = payer.clock.now()
-    ehr = open_ehr(hook, caller, payer.ehr, payer.settings)
     records = await gather(hook, read_records(hook, payer.check), needs_of(hook), ehr)
     hook = with_orders(hook, records)
     orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)
     if hook.about_encounter and not orders:
-        return Reviewed({"cards": []}, token_use=ehr.token_use if ehr else NOT_USED)
+        return Reviewed({"cards": _cards((), hook, records, payer)})
     coverage = read_coverage(hook, records, payer.settings)
     call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
     answered = await _answered(orders, call, payer)
@@ -55,12 +57,19 @@ async def review_orders(hook: HookCall, caller: Caller, payer: Payer, read: Read
     advised = [answer.advised for answer in answered if answer.advised]
     if read is not None and hook.configuration.wants(CLAIM):
         advised = await _with_charts(advised, call, payer, (read, ehr))
-    response: Json = {"cards": cards(advised, hook, payer.settings, payer.registry, payer.ids)}
+    response: Json = {"cards": _cards(advised, hook, records, payer)}
     actions = [answer.action for answer in answered if answer.action]
     # CDS Hooks 3.0 forbids empty lists other than `cards`; 2.0.1 clients want the key on every primary hook.
     if (wanted and actions) or (hook.primary and hook.version is CrdVersion.STU2):
         response["systemActions"] = actions if wanted else []
-    return Reviewed(response, tuple(answered), ehr.token_use if ehr else NOT_USED)
+    return Reviewed(response, tuple(answered))
+
+
+def _cards(advised: Sequence[Advised], hook: HookCall, records: Records, payer: Payer) -> list[Json]:
+    given = cards(advised, hook, payer.settings, payer.registry, payer.ids)
+    if hook.about_encounter and orders_unread(records):
+        given += unread_orders(hook, payer.settings, payer.ids)
+    return given[: hook.configuration.max_cards]
 
 
 async def _answered(orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:

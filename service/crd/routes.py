@@ -14,6 +14,7 @@ from starlette.responses import Response
 from service.crd.answering import Payer
 from service.crd.chart_view import ReadChart
 from service.crd.discovery import SERVICES, discovery
+from service.crd.gather import open_ehr
 from service.crd.hooks import read_hook
 from service.crd.metrics import Measured, metric_data
 from service.crd.review_order import Reviewed, review_orders
@@ -28,6 +29,7 @@ from service.wire import HookAccess, fhir_response, read_body, read_json
 
 _LOG: Final = logging.getLogger(__name__)
 _JSON: Final = "application/json"
+_NOT_USED: Final = "not-used"  # metricTokenUse of CRD 2.2.1; a code, no token
 METRIC_DATA: Final = "crd-metric-data"
 """The kind of exchange that holds a call's CRDMetricData as its response."""
 
@@ -43,10 +45,12 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What goes back, and what was said about orders."""
+    """What goes back, what was said about orders, the codes of a refusal, and how the client's token fared."""
 
     response: Response
     reviewed: Reviewed | None = None
+    issues: tuple[str, ...] = ()
+    token_use: str = _NOT_USED
 
 
 _Answering = Callable[[_Request], Awaitable[_Answer]]
@@ -86,8 +90,15 @@ def build(dependencies: CrdDependencies) -> APIRouter:
         async def answer(call: _Request) -> _Answer:
             version = dependencies.settings.crd_default_version
             hook = read_hook(call.received, hook=_hook_of(service_id), default_version=version)
-            reviewed = await review_orders(hook, call.caller, _payer(dependencies), dependencies.read_chart)
-            return _Answer(_json(reviewed.response), reviewed)
+            ehr = open_ehr(hook, call.caller, dependencies.ehr, dependencies.settings)
+            try:
+                payer = _payer(dependencies)
+                reviewed = await review_orders(hook, call.caller, payer, ehr, dependencies.read_chart)
+                answered = _Answer(_json(reviewed.response), reviewed)
+            except ServiceError as error:
+                answered = _refusal(error)
+            # Asked last: a call that is refused may have used the token, or learned that it is no good.
+            return replace(answered, token_use=ehr.token_use) if ehr else answered
 
         hook_name = SERVICES.get(service_id)
         return await _kept(dependencies, request, "cds-services/{id}", answer, hook_name)
@@ -117,7 +128,6 @@ async def _kept(
     client: ClientId | None = None
     body = b""
     received: object = None
-    issues: tuple[str, ...] = ()
     try:
         if request.method == "POST":
             body = await read_body(request, dependencies.settings)
@@ -126,10 +136,7 @@ async def _kept(
         received = read_json(body, dependencies.settings) if request.method == "POST" else None
         answered = await answer(_Request(caller, body, received))
     except ServiceError as error:
-        status, outcome = answer_for(error).status, operation_outcome(error)
-        issues = tuple(str(issue["code"]) for issue in outcome["issue"])
-        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        answered = _Answer(fhir_response(outcome, status, headers))
+        answered = _refusal(error)
     if client is not None:
         call = Exchange(
             id=dependencies.ids.new(),
@@ -141,7 +148,7 @@ async def _kept(
             request=_without_token(body, received),
             response=bytes(answered.response.body),
         )
-        measured = _measured(call, hook, (received, issues, answered.reviewed), dependencies) if hook else ()
+        measured = _measured(call, hook, (received, answered), dependencies) if hook else ()
         try:
             await dependencies.store.log_exchange(call, *measured)
         except StoreFailed:
@@ -150,16 +157,28 @@ async def _kept(
     return answered.response
 
 
+def _refusal(error: ServiceError) -> _Answer:
+    status, outcome = answer_for(error).status, operation_outcome(error)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    issues = tuple(str(issue["code"]) for issue in outcome["issue"])
+    return _Answer(fhir_response(outcome, status, headers), issues=issues)
+
+
 def _measured(
-    call: Exchange,
-    hook: str,
-    found: tuple[object, tuple[str, ...], Reviewed | None],
-    dependencies: CrdDependencies,
+    call: Exchange, hook: str, found: tuple[object, _Answer], dependencies: CrdDependencies
 ) -> tuple[Exchange]:
     """CRDMetricData is kept as a row beside its call: it has the same times and life, and needs no table."""
-    received, issues, reviewed = found
+    received, answered = found
     measured = Measured(
-        hook, call.client, received, call.requested_at, call.answered_at, call.status, issues, reviewed
+        hook=hook,
+        client=call.client,
+        received=received,
+        requested_at=call.requested_at,
+        answered_at=call.answered_at,
+        status=call.status,
+        issues=answered.issues,
+        reviewed=answered.reviewed,
+        token_use=answered.token_use,
     )
     document = encode(metric_data(measured, dependencies.settings))
     return (replace(call, id=dependencies.ids.new(), kind=METRIC_DATA, request=b"", response=document),)
@@ -186,7 +205,6 @@ def _payer(dependencies: CrdDependencies) -> Payer:
         ids=dependencies.ids,
         check=dependencies.check,
         members=dependencies.members,
-        ehr=dependencies.ehr,
     )
 
 

@@ -1,4 +1,4 @@
-"""Whose word counts about membership: the directory's, the presented Coverage's, and what is said at start."""
+"""Whose word counts: the directory's, the presented Coverage's, a caller's without a token; what is said at start."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from service.settings import Settings
 from service.store.sql import open_store
 from tests.unit.crd.world import request, said
 
+OPEN = "DEVELOPMENT ACCESS IS ON: CALLERS ON THIS MACHINE NEED NO TOKEN. NO REAL PATIENTS"
 LOUD = "THE PRESENTED COVERAGE IS BELIEVED WHERE NO MEMBER DIRECTORY IS LOADED"
 
 
@@ -40,22 +41,28 @@ def opened(rules: Rules, settings: Settings, folder: Path) -> FastAPI:
 
 
 @pytest.mark.parametrize(
-    ("settings", "times"),
+    ("settings", "trusting", "open_to_all"),
     [
-        (Settings(trust_presented_coverage=True), 1),
-        (Settings(), 0),
-        (Settings(demo=True, trust_presented_coverage=True), 0),
+        (Settings(trust_presented_coverage=True), 1, 0),
+        (Settings(), 0, 0),
+        (Settings(demo=True, trust_presented_coverage=True), 0, 1),
     ],
     ids=["trusting", "strict", "demo"],
 )
-async def test_trust_outside_the_demo_is_said_once_at_start(
-    rules: Rules, tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: Settings, times: int
+async def test_what_is_believed_without_proof_is_said_once_at_start(
+    rules: Rules,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    settings: Settings,
+    trusting: int,
+    open_to_all: int,
 ) -> None:
     caplog.set_level(logging.WARNING)
     app = opened(rules, settings, tmp_path)
     async with app.router.lifespan_context(app):
         pass
-    assert [record.getMessage() for record in caplog.records].count(LOUD) == times
+    said_at_start = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert (said_at_start.count(LOUD), said_at_start.count(OPEN)) == (trusting, open_to_all)
 
 
 @pytest.mark.parametrize("demo", [False, True])
