@@ -35,7 +35,6 @@ from service.errors import NotFound
 from service.fhir.canonical import split_canonical
 from service.pas import routes as pas
 from service.pas.codes import load_codes
-from service.pas.deadlines import Deadlines, load_deadlines
 from service.pas.dependencies import PasDependencies
 from service.policy.finding import Evidence
 from service.ports import Clock, Ids, RandomIds, Resource, SystemClock
