@@ -45,11 +45,17 @@ class Settings(BaseSettings):
         default="2.0", description="CRD shape when the request names none"
     )
     response_max_age_days: int = Field(default=90, description="Older questionnaire responses are pended")
+    due_hours: Path | None = Field(
+        default=None, description="TOML file of deadlines by line of business (see docs/operations.md); none: for all"
+    )
     due_hours_drug_standard: int = Field(default=72, gt=0, description="Hours to decide on a drug")
     due_hours_drug_expedited: int = Field(default=24, gt=0, description="Hours to decide on a drug, when urgent")
     due_hours_other_standard: int = Field(default=168, gt=0, description="Hours to decide on any other service")
     due_hours_other_expedited: int = Field(
         default=72, gt=0, description="Hours to decide on any other service, when urgent"
+    )
+    x12_codes: Path | None = Field(
+        default=None, description="TOML file that replaces the table of X12 codes (see docs/operations.md)"
     )
     administrative_denials: bool = Field(
         default=False,

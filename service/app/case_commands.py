@@ -67,7 +67,7 @@ def replay_case(case_id: Id, data: Data = _DATA) -> None:
             ids=RandomIds(),
             access=_nobody,
             check=rules.check,
-            codes=load_codes(),
+            codes=load_codes(settings.x12_codes),
         )
         return await replay(CaseId(case_id), dependencies)
 

@@ -35,6 +35,7 @@ from service.errors import NotFound
 from service.fhir.canonical import split_canonical
 from service.pas import routes as pas
 from service.pas.codes import load_codes
+from service.pas.deadlines import load_deadlines
 from service.pas.dependencies import PasDependencies
 from service.policy.finding import Evidence
 from service.ports import Clock, Ids, RandomIds, Resource, SystemClock
@@ -165,8 +166,9 @@ class _Parts:
             ids=self.ids,
             access=self.access.fhir,
             check=self.rules.check,
-            codes=load_codes(),
+            codes=load_codes(self.settings.x12_codes),
             members=self.members,
+            deadlines=load_deadlines(self.settings.due_hours),
         )
 
     def review(self) -> review.ReviewDependencies:

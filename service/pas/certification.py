@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Final
 
 from service.determine.request import PriorAuthRequest
@@ -18,7 +17,6 @@ from service.pas.elements import Json, codings, extensions, listed, object_of
 from service.policy.case import Urgency
 from service.policy.determination import Determination
 from service.ports import Resource
-from service.settings import Settings
 
 _MEDICATION_ORDERS: Final = frozenset({"MedicationRequest", "MedicationDispense"})
 
@@ -51,17 +49,6 @@ def urgency_of(claim: Json, codes: X12Codes) -> Urgency:
         _concepts(claim, PAS_LEVEL_OF_SERVICE), *(_types(element) for element in (claim, *listed(claim, "item")))
     )
     return Urgency.EXPEDITED if said & codes.urgent else Urgency.STANDARD
-
-
-def due_at(received_at: datetime, urgency: Urgency, *, drug: bool, settings: Settings) -> datetime:
-    """When a request received then must be decided: the clock starts at receipt (pas.md 1.8)."""
-    hours = {
-        (True, Urgency.STANDARD): settings.due_hours_drug_standard,
-        (True, Urgency.EXPEDITED): settings.due_hours_drug_expedited,
-        (False, Urgency.STANDARD): settings.due_hours_other_standard,
-        (False, Urgency.EXPEDITED): settings.due_hours_other_expedited,
-    }[drug, urgency]
-    return received_at + timedelta(hours=hours)
 
 
 def asks_for_drug(request: PriorAuthRequest, determination: Determination) -> bool:

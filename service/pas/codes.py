@@ -18,6 +18,7 @@ from service.fhir.canonical import (
     X12_REVIEW_ACTION,
 )
 from service.policy.decision import Outcome
+from service.policy.determination import Granted
 
 TABLE: Final = Path(__file__).with_name("x12.toml")
 _DECIDED: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.ERROR)
@@ -43,7 +44,8 @@ class X12Codes:
     """The whole table. `authorized_provider` is a code of X12 98, None when the payer set none.
 
     `cancel` and `appeal` are certification types; `urgent` are codings of level of service, certification type
-    or priority, any of which makes a request urgent.
+    or priority, any of which makes a request urgent. `fewer_units` is what a line is called that was modified in its
+    quantity alone, None when that is no name of its own.
     """
 
     review_actions: Mapping[Outcome, tuple[str, str]]
@@ -53,10 +55,13 @@ class X12Codes:
     cancel: Codings
     appeal: Codings
     urgent: Codings
+    fewer_units: tuple[str, str] | None = None
 
-    def review_action(self, outcome: Outcome) -> Json:
-        """The reviewActionCode of a decided line."""
+    def review_action(self, outcome: Outcome, granted: Granted | None = None) -> Json:
+        """The reviewActionCode of a decided line; `granted` is what it was granted where that is less."""
         code, display = self.review_actions[outcome]
+        if self.fewer_units is not None and granted is not None and granted.serviced is None:
+            code, display = self.fewer_units
         return code_concept(X12_REVIEW_ACTION, code, display)
 
     def decision_reason(self, outcome: Outcome, text: str) -> Json:
@@ -65,13 +70,14 @@ class X12Codes:
         return concept(*([{"system": X12_DECISION_REASON, "code": code}] if code else []), text=text)
 
 
-def load_codes(path: Path = TABLE) -> X12Codes:
-    """Read a table. InvalidPolicy, at start, when a decision has no code or a refusal is not complete."""
+def load_codes(path: Path | None = None) -> X12Codes:
+    """Read a table, ours without a path. InvalidPolicy, at start, when a decision or refusal is not complete."""
+    path = path or TABLE
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         actions = table["review-action"]
         return X12Codes(
-            review_actions={o: (actions[o.value]["code"], actions[o.value]["display"]) for o in _DECIDED},
+            review_actions={outcome: _action(actions[outcome.value]) for outcome in _DECIDED},
             decision_reasons={Outcome(name): code for name, code in table["decision-reason"].items()},
             rejects={key: _reject(key, row) for key, row in table["reject"].items()},
             authorized_provider=table["entity"]["authorized-provider"] or None,
@@ -80,9 +86,14 @@ def load_codes(path: Path = TABLE) -> X12Codes:
             urgent=_codings(X12_LEVEL_OF_SERVICE, table["urgent"]["level-of-service"])
             | _codings(X12_CERTIFICATION_TYPE, table["urgent"]["certification"])
             | _codings(PROCESS_PRIORITY, table["urgent"]["priority"]),
+            fewer_units=_action(actions["fewer-units"]) if "fewer-units" in actions else None,
         )
-    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
+    except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
         raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault
+
+
+def _action(row: Mapping[str, str]) -> tuple[str, str]:
+    return row["code"], row["display"]
 
 
 def _codings(system: str, codes: list[str]) -> Codings:

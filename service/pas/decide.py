@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from service.determine.request import PriorAuthRequest, Receipt
-from service.pas.certification import appeals, asks_for_drug, due_at, urgency_of
+from service.pas.certification import appeals, asks_for_drug, urgency_of
 from service.pas.codes import Reject
+from service.pas.deadlines import due_at
 from service.pas.dependencies import PasDependencies
 from service.pas.filed import Filed, filed, filed_for
 from service.pas.information import with_questions
@@ -169,8 +170,9 @@ def _case(case_id: CaseId, arrival: Arrival, lines: list[CaseLine], dependencies
 def _timed(case: Case, arrival: Arrival, dependencies: PasDependencies) -> Case:
     urgency: Urgency = urgency_of(arrival.received.claim, dependencies.codes)
     drug = asks_for_drug(arrival.request, case.determination)
-    due = due_at(case.received_at, urgency, drug=drug, settings=dependencies.settings)
-    return replace(case, urgency=urgency, due=due)
+    coverage, settings = arrival.request.coverage, dependencies.settings
+    hours = dependencies.deadlines.hours(coverage, urgency, drug=drug, settings=settings)
+    return replace(case, urgency=urgency, due=due_at(case.received_at, hours))
 
 
 def _noted(line: LineDetermination, note: str | None) -> LineDetermination:

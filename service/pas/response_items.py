@@ -86,14 +86,14 @@ def response_items(lines: Sequence[Answered], general: Sequence[Shared]) -> tupl
 def adjudication(answered: Answered) -> Json:
     """The decision, where the guide wants it: nested by two full URLs under adjudication (trap 1)."""
     line, codes = answered.line, answered.rendering.codes
-    outcome = line.determination.outcome
+    outcome, granted = line.determination.outcome, line.determination.granted
     number = line.authorization_number
     reasons = line.determination.decision.reasons
     coded = outcome in codes.decision_reasons
     reason = reasons[0] if reasons and (outcome is Outcome.DENIED or coded) else None
     return reviewed(
         extension("number", valueString=number) if number else None,
-        extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=codes.review_action(outcome)),
+        extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=codes.review_action(outcome, granted)),
         extension("reasonCode", valueCodeableConcept=codes.decision_reason(outcome, reason)) if reason else None,
     )
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from service.app.compose import create_app
 from service.errors import InvalidPolicy
 from service.pas.codes import TABLE, load_codes
 from service.pas.numbers import authorization_number, reference_number
 from service.policy.case import CaseId
+from service.policy.dates import DatePeriod
 from service.policy.decision import Outcome
+from service.policy.determination import Granted
+from service.settings import Settings
 
 
 def test_the_own_table_names_every_decision() -> None:
@@ -33,6 +39,31 @@ def test_a_payers_own_table_replaces_ours(tmp_path: Path) -> None:
     own = tmp_path / "x12.toml"
     own.write_text(TABLE.read_text().replace('"Certified in total"', '"Our words"'))
     assert load_codes(own).review_action(Outcome.APPROVED)["coding"][0]["display"] == "Our words"
+
+
+@pytest.mark.parametrize(
+    ("granted", "code"),
+    [
+        (None, "A6"),
+        (Granted(quantity=Decimal(3)), "A2"),
+        (Granted(serviced=DatePeriod(date(2026, 9, 8), date(2026, 9, 9))), "A6"),
+        (Granted(Decimal(3), "unit", DatePeriod(date(2026, 9, 8), date(2026, 9, 9))), "A6"),
+    ],
+)
+def test_fewer_units_have_a_name_of_their_own_where_the_payer_wants_it(
+    tmp_path: Path, granted: Granted | None, code: str
+) -> None:
+    """A2, certified in part, by one line of the table; without it every modified line is A6."""
+    own = tmp_path / "x12.toml"
+    own.write_text(TABLE.read_text().replace("# fewer-units =", "fewer-units ="))
+    assert load_codes(own).review_action(Outcome.MODIFIED, granted)["coding"][0]["code"] == code
+    assert load_codes().review_action(Outcome.MODIFIED, granted)["coding"][0]["code"] == "A6"
+    assert load_codes(own).review_action(Outcome.APPROVED)["coding"][0]["code"] == "A1"
+
+
+def test_the_setting_names_the_table(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPolicy, match=r"lost\.toml"):
+        create_app(Settings(x12_codes=tmp_path / "lost.toml"), tmp_path)
 
 
 def test_numbers_are_short_unlike_and_steady() -> None:

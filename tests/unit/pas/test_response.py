@@ -317,6 +317,15 @@ async def test_less_than_was_asked_for_is_told_as_each_version_wants(payer: Paye
     assert whole["extension"][0]["extension"] == [{"url": "number", "valueString": "PA0000000001"}]
 
 
+async def test_fewer_units_are_certified_in_part_where_the_payer_s_table_says_so(payer: Payer) -> None:
+    case, received = await by_person(payer, Outcome.MODIFIED)
+    codes = replace(load_codes(), fewer_units=("A2", "Certified - partial"))
+    response = claim_response(case, received, Rendering(payer.settings, codes, SHAPES["2.2.1"]), "urn:profile")
+    assert code_of(response["item"][0]) == "A2"
+    assert code_of(response["addItem"][0]) == "A1"
+    assert response["preAuthRef"] == action_of(response["item"][0])["number"]
+
+
 async def test_other_dates_are_granted_in_the_added_item(payer: Payer) -> None:
     case, received = await by_person(payer, Outcome.MODIFIED)
     dates = DatePeriod(date(2026, 10, 1), date(2026, 10, 31))
