@@ -19,8 +19,11 @@ from service.wire import fhir_response, read_body, read_json
 
 # Types that a chart may hold; anything else is searched in vain.
 _TYPES: Final = (
+    "Binary",
     "Condition",
     "Coverage",
+    "DiagnosticReport",
+    "DocumentReference",
     "MedicationAdministration",
     "MedicationRequest",
     "Observation",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from service.dtr.app.criteria import diagnoses
+from service.dtr.app.documents import Attached
 from service.dtr.app.opening import Opened
 from service.dtr.order import requested_start
 from service.errors import MissingElement
@@ -33,6 +34,7 @@ _REQUEST_TYPE: Final = code_concept(canonical.X12_REQUEST_CATEGORY, "HS", "Healt
 _INITIAL: Final = code_concept(canonical.X12_CERTIFICATION_TYPE, "I", "Initial")
 _MEDICAL_CARE: Final = code_concept(canonical.X12_SERVICE_TYPE, "1", "Medical Care")
 _REPORT: Final = code_concept(canonical.X12_REPORT_TYPE, "PY", "Physician's Report")
+_ELECTRONICALLY: Final = code_concept(canonical.X12_REPORT_TRANSMISSION, "EL", "Electronically Only")
 _ADDITIONAL: Final = code_concept(canonical.PAS_TEMP_CODES, "additionalInformation")
 _PRINCIPAL: Final = code_concept(canonical.PAS_TEMP_CODES, "principal")
 _NAMING: Final = ("medicationCodeableConcept", "code", "codeCodeableConcept")
@@ -49,13 +51,15 @@ class Numbers:
     made_at: datetime
 
 
-def request_bundle(opened: Opened, response: Json, numbers: Numbers) -> Json:
-    """The request (PAS 2.2.1), the Claim first, each resource once.
+def request_bundle(opened: Opened, response: Json, numbers: Numbers, attached: Sequence[Attached] = ()) -> Json:
+    """The request (PAS 2.2.1), the Claim first, each resource once; documents after the answers.
 
     MissingElement when the EHR does not say who asks or who insures: nobody could answer such a request.
     """
-    claim = _claim(opened, response, numbers)
-    resources = [claim, *_reachable(claim, opened, response)]
+    evidence = [_evidence(response), *(_document(each, n) for n, each in enumerate(attached, start=2))]
+    claim = _claim(opened, evidence, numbers)
+    added = [resource for each in attached for resource in (each.resource, *each.related)]
+    resources = [claim, *_reachable(claim, opened, (response, *added))]
     return bundle(
         "collection",
         [entry(f"{opened.base}/{r['resourceType']}/{r['id']}", r) for r in resources],
@@ -65,7 +69,7 @@ def request_bundle(opened: Opened, response: Json, numbers: Numbers) -> Json:
     )
 
 
-def _claim(opened: Opened, response: Json, numbers: Numbers) -> Json:
+def _claim(opened: Opened, evidence: Sequence[Json], numbers: Numbers) -> Json:
     parties, matter = opened.parties, opened.matter
     provider = parties.organization or parties.role
     if provider is None or parties.insurer is None:
@@ -86,10 +90,10 @@ def _claim(opened: Opened, response: Json, numbers: Numbers) -> Json:
             "provider": _to(provider),
             "priority": code_concept(canonical.PROCESS_PRIORITY, "normal"),
             "careTeam": _care_team(opened),
-            "supportingInfo": [_evidence(response)],
+            "supportingInfo": list(evidence),
             "diagnosis": list(_diagnoses(opened)),
             "insurance": [{"sequence": 1, "focal": True, "coverage": _to(matter.coverage)}],
-            "item": [_line(opened, numbers)],
+            "item": [_line(opened, numbers, len(evidence))],
         }
     )
     return claim
@@ -113,6 +117,23 @@ def _evidence(response: Json) -> Json:
     }
 
 
+def _document(attached: Attached, sequence: int) -> Json:
+    """As PAS 2.2.1's referral example sends a note: what kind, by which way, and in words what it is."""
+    return {
+        "extension": [
+            nested_extension(
+                canonical.PAS_DOCUMENT_INFORMATION,
+                extension("reportTypeCode", valueCodeableConcept=_REPORT),
+                extension("transmissionMethod", valueCodeableConcept=_ELECTRONICALLY),
+                extension("description", valueString=attached.title),
+            )
+        ],
+        "sequence": sequence,
+        "category": _ADDITIONAL,
+        "valueReference": _to(attached.resource),
+    }
+
+
 def _diagnoses(opened: Opened) -> Iterator[Json]:
     """ICD-10-CM codes of the order's reasons, as payers read them."""
     codings = [c for concept in diagnoses(opened) for c in concept.get("coding") or () if c.get("system") == ICD10_CM]
@@ -124,7 +145,7 @@ def _diagnoses(opened: Opened) -> Iterator[Json]:
         }
 
 
-def _line(opened: Opened, numbers: Numbers) -> Json:
+def _line(opened: Opened, numbers: Numbers, documents: int) -> Json:
     order = opened.matter.order
     count = len(list(_diagnoses(opened)))
     return {
@@ -136,7 +157,7 @@ def _line(opened: Opened, numbers: Numbers) -> Json:
         "sequence": 1,
         "careTeamSequence": [1] if _care_team(opened) else [],
         "diagnosisSequence": list(range(1, count + 1)),
-        "informationSequence": [1],
+        "informationSequence": list(range(1, documents + 1)),
         "category": _MEDICAL_CARE,
         "productOrService": _product(opened),
         **_serviced(order, numbers.made_at.date()),
@@ -176,10 +197,10 @@ def _quantity(order: Resource) -> Json | None:
     return quantity(held["value"], unit=held.get("unit") or held.get("code"))
 
 
-def _reachable(claim: Json, opened: Opened, response: Json) -> Iterator[Json]:
+def _reachable(claim: Json, opened: Opened, sent: Sequence[Resource]) -> Iterator[Json]:
     """What the claim refers to, directly or through others, each once (PAS 2.2.1 spec-13)."""
     matter, parties = opened.matter, opened.parties
-    every = (matter.patient, matter.order, matter.coverage, matter.medication, response, *opened.conditions)
+    every = (matter.patient, matter.order, matter.coverage, matter.medication, *sent, *opened.conditions)
     people = (parties.practitioner, parties.role, parties.organization, parties.insurer)
     held = {f"{r['resourceType']}/{r['id']}": dict(r) for r in (*every, *people) if r is not None}
     seen: set[str] = set()

@@ -12,6 +12,7 @@ from service.dtr.app.claim import Numbers, request_bundle
 from service.dtr.app.context import read_context
 from service.dtr.app.criteria import CriterionState, criteria
 from service.dtr.app.decision import Decision, read_decision
+from service.dtr.app.documents import Attached, from_file, from_record, with_document, without_document
 from service.dtr.app.drafts import save
 from service.dtr.app.opening import Opened, Opener
 from service.dtr.app.order_status import with_decision
@@ -20,7 +21,7 @@ from service.dtr.app.sessions import Sessions, Visit
 from service.dtr.app.stamping import stamped
 from service.ehr.smart import Granted, SmartLaunch
 from service.ehr.writing import WritingEhr, WritingEhrs
-from service.errors import Conflict, EhrUnavailable, InvalidResource
+from service.errors import Conflict, EhrUnavailable, InvalidResource, NotFound
 from service.fhir.build import Json
 from service.form.validate import ERROR, validate
 from service.policy.case import ClientId
@@ -124,7 +125,7 @@ class Desk:
         ids, draft = self._around.ids, opened.draft
         numbers = Numbers(ids.new(), ids.new(), ids.new(), self._around.clock.now())
         # What the EHR lacks for a request is told before anything is written there.
-        request_bundle(opened, {**response, "id": ids.new()}, numbers)
+        request_bundle(opened, {**response, "id": ids.new()}, numbers, visit.attached)
         try:
             draft = await save(ehr, response, draft)
         except EhrUnavailable:
@@ -133,10 +134,34 @@ class Desk:
         opened = replace(opened, items=checked.items, draft=draft)
         visit = replace(visit, opened=opened)
         self.sessions.keep(visit)
-        decision = read_decision(await self._around.payer.submit(request_bundle(opened, response, numbers)))
+        request = request_bundle(opened, response, numbers, visit.attached)
+        decision = read_decision(await self._around.payer.submit(request))
         self.sessions.keep(replace(visit, decision=decision))
         await _tell_order(ehr, opened, decision, numbers)
         return Submitted(checked, decision, tuple(notices))
+
+    async def add_record(self, visit: Visit, reference: str) -> tuple[Attached, ...]:
+        """Adds one of the chart's documents to the request; all of them. NotFound, MissingElement, TooLarge."""
+        offered = {offer.reference for offer in _form(visit).offers}
+        if reference not in offered:
+            raise NotFound("This is none of the documents that were offered.")
+        visit, ehr = await self._ehr(visit)
+        added = await from_record(ehr, visit.granted.patient, reference)
+        self.sessions.attach(visit.id, lambda held: with_document(held, added))
+        return self.sessions.attached(visit.id)
+
+    def add_file(self, visit: Visit, name: Any, data: Any) -> tuple[Attached, ...]:
+        """Adds a file (base64) to the request; all documents. InvalidResource, TooLarge."""
+        opened, around = _form(visit), self._around
+        about = (opened.matter.patient, opened.author)
+        added = from_file(name, data, about, (around.ids.new(), around.clock.now()))
+        self.sessions.attach(visit.id, lambda held: with_document(held, added))
+        return self.sessions.attached(visit.id)
+
+    def remove_document(self, visit: Visit, reference: str) -> tuple[Attached, ...]:
+        """Takes a document off the request; those that are left."""
+        self.sessions.attach(visit.id, lambda held: without_document(held, reference))
+        return self.sessions.attached(visit.id)
 
     async def leave(self, visit: Visit) -> None:
         """Logs out: the visit ends here, and its tokens at the EHR where it takes them back."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from service.dtr.app.context import LaunchContext
+from service.dtr.app.documents import Offer, offers
 from service.dtr.app.drafts import Draft, find_draft, retire
 from service.dtr.app.records import Matter, Parties, read_at, read_chart, read_matter, read_parties
 from service.dtr.package import Packager
@@ -31,7 +32,8 @@ _PARTLY: Final = "The EHR did not give all records ({0}). Questions that they wo
 class Opened:
     """A form on somebody's screen. `items` is what stood in it when it was last saved or opened.
 
-    `base` is the EHR's FHIR base; `draft` what the EHR holds of it; `notices` what the user must know.
+    `base` is the EHR's FHIR base; `draft` what the EHR holds of it; `notices` what the user must know,
+    `offers` the documents of the chart.
     """
 
     base: str
@@ -48,6 +50,7 @@ class Opened:
     evidence: Mapping[LinkId, tuple[ChartEvidence, ...]]
     draft: Draft | None
     notices: tuple[str, ...]
+    offers: tuple[Offer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,12 @@ class Opener:
         found = self.registry.questionnaire(str(skeleton["questionnaire"]))
         if found is None:
             raise NotFound("This form is none that can be filled here.")
-        chart, parties, author, (draft, old) = await asyncio.gather(
+        chart, parties, author, (draft, old), offered = await asyncio.gather(
             read_chart(ehr, matter, package.get("Library", ())),
             read_parties(ehr, matter),
             _author(ehr, user),
             find_draft(ehr, patient, (said.response, said.order), skeleton["questionnaire"]),
+            offers(ehr, patient),
         )
         filled = await populate(
             found[0],
@@ -107,6 +111,7 @@ class Opener:
             evidence=filled.evidence,
             draft=draft,
             notices=tuple(notices),
+            offers=offered,
         )
 
     async def _package(self, matter: Matter, said: LaunchContext, caller: Caller) -> dict[str, list[Json]]:

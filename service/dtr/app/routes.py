@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from service.dtr.app.content import about, order_line, patient_line
 from service.dtr.app.desk import Checked, Desk, posted_items
 from service.dtr.app.display import display_form, display_items
+from service.dtr.app.documents import MOST_BYTES, Attached
 from service.dtr.app.opening import Opened
 from service.dtr.app.pages import Cookies, Pages, app_route, own_files, read_fields, renderer_files
 from service.dtr.app.sessions import Visit
@@ -20,7 +22,7 @@ from service.dtr.app.stamping import origins
 from service.ehr.id_token import LaunchRefused
 from service.ehr.issuers import Registrations
 from service.ehr.smart import SmartLaunch
-from service.errors import Forbidden, MissingElement, NotFound
+from service.errors import Forbidden, InvalidResource, MissingElement, NotFound
 from service.settings import Settings
 from service.wire import fhir_response, read_body, read_json
 
@@ -49,6 +51,7 @@ def build(dependencies: AppDependencies) -> APIRouter:
     _add_launch(router, door)
     _add_form(router, door)
     _add_answers(router, door)
+    _add_documents(router, door)
     return router
 
 
@@ -138,6 +141,7 @@ def _add_form(router: APIRouter, door: _Door) -> None:
             patient=patient_line(opened.matter.patient),
             order=order_line(opened.matter.order),
             states=await door.desk.states(visit),
+            **_documents(opened, visit.attached),
         )
 
     @router.post("/forms/{visit_id}/order")
@@ -206,6 +210,45 @@ def _add_answers(router: APIRouter, door: _Door) -> None:
             return JSONResponse(told(sent.checked, summary=summary), 422)
         decision = door.pages.part("decision.html", decision=sent.decision, notices=sent.notices)
         return JSONResponse(told(sent.checked, decision=decision))
+
+
+def _add_documents(router: APIRouter, door: _Door) -> None:
+    async def received(request: Request, visit_id: str) -> tuple[Visit, dict[str, Any]]:
+        visit = door.writing(visit_id, request, request.headers.get("x-csrf-token"))
+        settings = door.dependencies.settings
+        body = read_json(await read_body(request, settings), settings)
+        if not isinstance(body, dict):
+            raise InvalidResource("The document could not be read. Reload the page and try again.")
+        return visit, body
+
+    def told(visit: Visit, attached: Sequence[Attached], message: str) -> Response:
+        shown = door.pages.part("documents.html", **_documents(_opened(visit), attached))
+        return JSONResponse({"documents": shown, "message": message})
+
+    @router.post("/forms/{visit_id}/add-record")
+    async def add_record(visit_id: str, request: Request) -> Response:
+        visit, body = await received(request, visit_id)
+        attached = await door.desk.add_record(visit, str(body.get("record")))
+        return told(visit, attached, "Added: it goes with the request.")
+
+    @router.post("/forms/{visit_id}/add-file")
+    async def add_file(visit_id: str, request: Request) -> Response:
+        visit, body = await received(request, visit_id)
+        attached = door.desk.add_file(visit, body.get("name"), body.get("data"))
+        return told(visit, attached, "Added: it goes with the request.")
+
+    @router.post("/forms/{visit_id}/remove-document")
+    async def remove(visit_id: str, request: Request) -> Response:
+        visit, body = await received(request, visit_id)
+        attached = door.desk.remove_document(visit, str(body.get("record")))
+        return told(visit, attached, "Removed: it does not go with the request.")
+
+
+def _documents(opened: Opened, attached: Sequence[Attached]) -> dict[str, Any]:
+    """What the template of documents shows."""
+    taken = {each.reference for each in attached}
+    left = [offer for offer in opened.offers if offer.reference not in taken]
+    return {"attached": attached, "offers": left, "most_bytes": MOST_BYTES}
 
 
 def _opened(visit: Visit) -> Opened:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from service.dtr.app.context import LaunchContext
 from service.dtr.app.decision import Decision
+from service.dtr.app.documents import Attached
 from service.dtr.app.opening import Opened
 from service.ehr.id_token import LaunchRefused
 from service.ehr.smart import Granted, Pending
@@ -32,6 +34,7 @@ class Visit:
     used_at: datetime
     opened: Opened | None = None
     decision: Decision | None = None
+    attached: tuple[Attached, ...] = ()
 
 
 class Sessions:
@@ -94,7 +97,19 @@ class Sessions:
         """Replaces a visit, unless it has ended meanwhile."""
         held = self._visits.get(visit.id)
         if held is not None:
-            self._visits[visit.id] = replace(visit, browser=held.browser, used_at=held.used_at)
+            kept = replace(visit, browser=held.browser, used_at=held.used_at, attached=held.attached)
+            self._visits[visit.id] = kept
+
+    def attach(self, visit_id: str, change: Callable[[tuple[Attached, ...]], tuple[Attached, ...]]) -> None:
+        """Changes the documents of a visit, as they are by now."""
+        held = self._visits.get(visit_id)
+        if held is not None:
+            self._visits[visit_id] = replace(held, attached=change(held.attached))
+
+    def attached(self, visit_id: str) -> tuple[Attached, ...]:
+        """The documents of a visit, as they are by now."""
+        held = self._visits.get(visit_id)
+        return held.attached if held is not None else ()
 
     def end(self, visit: Visit) -> None:
         self._visits.pop(visit.id, None)

@@ -4,6 +4,7 @@ const form = document.getElementById("form");
 const summary = document.getElementById("summary");
 const message = document.getElementById("message");
 const decision = document.getElementById("decision");
+const documents = document.getElementById("documents");
 const { visit, csrf } = form.dataset;
 const BADGES = { auto: "Auto-filled", override: "Edited from record" };
 let content;
@@ -66,7 +67,32 @@ const decorate = () => {
 const show = (told) => {
   document.getElementById("criteria").innerHTML = told.criteria;
   origins = told.origins;
+  const open = document.querySelector("#criteria [data-status=open]") || documents.querySelector("[data-remove]");
+  documents.hidden = !open;
   decorate();
+};
+
+// Documents that go with the request: the server keeps them, and says what is left to offer.
+const changeDocuments = async (name, body) => {
+  const told = await ask(name, body);
+  documents.innerHTML = told.documents;
+  document.getElementById("documents-title").focus();
+  return told.message;
+};
+
+const addFile = async () => {
+  const input = document.getElementById("file");
+  const [file] = input.files;
+  if (!file || file.size > Number(input.dataset.most)) {
+    return file ? "The file is too large." : "Choose a file first.";
+  }
+  const read = await new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(new Error("The file could not be read."));
+    reader.readAsDataURL(file);
+  });
+  return changeDocuments("add-file", { name: file.name, data: read.slice(read.indexOf(",") + 1) });
 };
 
 const refresh = async () => {
@@ -118,6 +144,16 @@ for (const [id, act] of Object.entries(buttons)) {
   const button = document.getElementById(id);
   button.addEventListener("click", busy(button, act));
 }
+documents.addEventListener("click", (event) => {
+  const { add, remove } = event.target.dataset;
+  if (add) {
+    busy(event.target, () => changeDocuments("add-record", { record: add }))();
+  } else if (remove) {
+    busy(event.target, () => changeDocuments("remove-document", { record: remove }))();
+  } else if (event.target.id === "add-file") {
+    busy(event.target, addFile)();
+  }
+});
 document.getElementById("print").addEventListener("click", () => window.print());
 summary.addEventListener("click", (event) => {
   const question = event.target.dataset.question;
