@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -171,10 +172,14 @@ def _search(dependencies: DtrDependencies, shelves: _Shelves, shape: Shape, kind
         caller = await dependencies.access(request, f"system/{kind}.rs")
         asked = request.query_params.get("url")
         url, of_canonical = split_canonical(asked) if asked else (None, None)
-        found = shelves.of(caller).search(kind, url, request.query_params.get("version") or of_canonical)
+        version = request.query_params.get("version") or of_canonical
+        found = shelves.of(caller).search(kind, url, version)
         base = dependencies.settings.base_url + shape.base_path
         entries = [entry(f"{base}/{kind}/{r['id']}", r, search={"mode": "match"}) for r in found]
-        return fhir_response(bundle("searchset", entries, total=len(entries)))
+        # What was understood of the search, and nothing else of what was sent (FHIR R4 http.html#search).
+        understood = urlencode({name: value for name, value in (("url", url), ("version", version)) if value})
+        link = [{"relation": "self", "url": f"{base}/{kind}" + (f"?{understood}" if understood else "")}]
+        return fhir_response(bundle("searchset", entries, total=len(entries), link=link))
 
     return search
 

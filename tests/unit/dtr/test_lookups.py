@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from service.dtr.versions import SHAPES, Version
@@ -38,6 +39,17 @@ async def test_other_version_or_url_is_an_empty_searchset(
     for asked in ({"url": f"{url}|2.0.0"}, {"url": url, "version": "2.0.0"}, {"url": url + "x"}):
         found = (await service.get(version, f"/{kind}", asked)).json()
         assert (found["total"], "entry" in found) == (0, False)
+
+
+@each_version
+async def test_a_searchset_says_what_was_understood(service: Service, version: Version) -> None:
+    url = f"{PAYER}/Questionnaire/imdelltra-initial"
+    found = (await service.get(version, "/Questionnaire", {"url": f"{url}|1.0.0", "name": "secret-7"})).json()
+    [link] = found["link"]
+    assert link["relation"] == "self"
+    address = httpx.URL(link["url"])
+    assert address.path == f"{SHAPES[version].base_path}/Questionnaire"
+    assert dict(address.params) == {"url": url, "version": "1.0.0"}
 
 
 @each_version
