@@ -21,9 +21,7 @@ from service.ports import CaseChange, Evaluation
 from tests.unit.pas import bundles as b
 from tests.unit.pas.payer import PAS, Payer, response_of
 from tests.unit.pas.test_attachment import DOCUMENT, asked_for_document, pended, sent, stored, take
-from tests.unit.pas.test_routes import http
 
-__all__ = ["http"]
 Json = dict[str, Any]
 CODES = "http://hl7.org/fhir/us/davinci-pas/CodeSystem/PASTempCodes"
 BASES: dict[Version, str] = {

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 
-from service.errors import ServiceError
 from service.fhir.json import encode
-from service.fhir.outcome import answer_for, operation_outcome
-from service.pas.routes import build
-from service.wire import fhir_response
 from tests.unit.pas import bundles as b
 from tests.unit.pas.payer import Payer, response_of
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-async def http(payer: Payer) -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI()
-    app.include_router(build(payer.dependencies, "2.2.1"), prefix="/fhir")
-    app.include_router(build(payer.dependencies, "2.0.1"), prefix="/2.0.1/fhir")
-
-    async def refuse(request: Request, error: Exception) -> Response:
-        return fhir_response(operation_outcome(error), answer_for(error).status)
-
-    app.add_exception_handler(ServiceError, refuse)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://payer.example.org") as client:
-        yield client
 
 
 async def test_submit_inquire_and_read(payer: Payer, http: httpx.AsyncClient) -> None:
