@@ -24,6 +24,26 @@ _connect = socket.socket.connect
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regen", action="store_true", help="Write golden files anew; review the diff.")
+    parser.addoption("--tour", action="store_true", help="Write the screenshots of docs/tour.md anew.")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the form took of each demo patient's clinician; read from the reports, as tests run in processes."""
+    reports = terminalreporter.getreports("passed")
+    rows = sorted(value for report in reports for name, value in report.user_properties if name == "form")
+    if rows:
+        terminalreporter.section("The form: questions and clicks of each demo patient")
+        titles = (
+            "patient               ",
+            "asked",
+            "from the chart",
+            "left to the user",
+            "clicks from launch to decision",
+            "decision",
+        )
+        for row in (titles, *rows):
+            cells = zip(row, titles, strict=True)
+            terminalreporter.write_line("  ".join(str(cell).ljust(max(len(title), 9)) for cell, title in cells))
 
 
 @pytest.fixture(autouse=True)

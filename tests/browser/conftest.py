@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 
 from service.catalog.registry import HOME
 from tests.browser.patients import write_patients
+from tests.browser.png import small
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -31,14 +32,21 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+Shot = Callable[[Page, str], None]
 ADDRESS = re.compile(r"Demo EHR\s+(http://\S+)/demo\s")
+TOUR = HOME / "docs" / "tour"
 AXE = HOME / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="package")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the service keeps its data."""
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="package")
+def address(folder: Path) -> Iterator[str]:
     """The service with the demo and our patients, on a free port."""
-    folder = tmp_path_factory.mktemp("service")
     write_patients(folder / "patients")
     command = [sys.executable, "-m", "tests.browser.serve", str(folder / "patients")]
     command += ["serve", "--demo", "--port", "0", "--data", str(folder)]
@@ -145,6 +153,10 @@ class User:
             found[item.removeprefix("item-").partition("/")[0]] = badge.inner_text()
         return found
 
+    def asked(self) -> int:
+        """How many questions stand on the page."""
+        return self.page.locator("#form .about:visible").count()
+
     def send(self) -> None:
         with self.page.expect_response("**/submit"):
             self.click(self.page.get_by_role("button", name="Send the request"))
@@ -184,6 +196,18 @@ def users(chromium: Browser, address: str) -> Iterator[Any]:
     for each in made:
         each.context.close()
     assert [trouble for each in made for trouble in each.troubles] == []
+
+
+@pytest.fixture
+def shot(request: pytest.FixtureRequest) -> Shot:
+    """Keeps a screenshot for docs/tour.md, when pytest is given --tour."""
+
+    def keep(page: Page, name: str) -> None:
+        if request.config.getoption("--tour"):
+            TOUR.mkdir(exist_ok=True)
+            (TOUR / f"{name}.png").write_bytes(small(page.screenshot(animations="disabled", caret="hide")))
+
+    return keep
 
 
 @pytest.fixture

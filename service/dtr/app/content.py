@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from service.dtr.app.criteria import CriterionState, questions_of
-from service.dtr.app.display import help_texts, is_whole_date
+from service.dtr.app.display import every_item, help_texts, is_whole_date
 from service.dtr.app.opening import Opened, person_name
 from service.policy.model import LinkId
 from service.ports import Resource
@@ -52,6 +52,14 @@ def about(opened: Opened, states: Sequence[CriterionState], answered: frozenset[
     )
 
 
+def partial_dates(opened: Opened) -> dict[str, str]:
+    """Dates without their day that stand in the form, by linkId: the renderer cannot show them."""
+    dates = {str(link_id) for link_id, question in opened.form.questions.items() if question.type == "date"}
+    answered = [item for held in opened.items for item in (held, *every_item(held)) if item["linkId"] in dates]
+    values = [(item["linkId"], answer.get("valueDate")) for item in answered for answer in item.get("answer") or ()]
+    return {link_id: str(value) for link_id, value in values if value and not is_whole_date(value)}
+
+
 def patient_line(patient: Resource) -> str:
     """Who the form is about, as a header says it."""
     born = patient.get("birthDate")
@@ -69,7 +77,10 @@ def order_line(order: Resource) -> str:
 
 
 def _remark(opened: Opened, link_id: str, answered: frozenset[str]) -> str:
-    """Why the records that speak to a question leave it open."""
+    """Why the records that speak to a question leave it open, or what stands in the form and cannot be shown."""
+    partial = partial_dates(opened).get(link_id)
+    if partial:
+        return f"The {'draft' if opened.draft else 'record'} says {partial}. Type the full date if you know it."
     found = [each.shown for each in opened.evidence.get(LinkId(link_id), ())]
     if not found or link_id in answered:
         return ""

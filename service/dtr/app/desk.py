@@ -14,7 +14,7 @@ from service.dtr.app.criteria import CriterionState, criteria
 from service.dtr.app.decision import Decision, read_decision
 from service.dtr.app.documents import Attached, from_file, from_record, with_document, without_document
 from service.dtr.app.drafts import save
-from service.dtr.app.opening import Opened, Opener
+from service.dtr.app.opening import Forms, Opened, Opener
 from service.dtr.app.order_status import with_decision
 from service.dtr.app.records import open_orders
 from service.dtr.app.sessions import Sessions, Visit
@@ -98,6 +98,12 @@ class Desk:
     async def pick(self, visit: Visit, order: str) -> Visit:
         """Goes on with one order of the patient."""
         return await self._open(replace(visit, context=replace(visit.context, order=order)))
+
+    async def pick_form(self, visit: Visit, form: str) -> Visit:
+        """Goes on with one of the order's forms."""
+        if form not in {canonical for canonical, _ in visit.forms}:
+            raise NotFound("This is none of the forms for the order.")
+        return await self._open(replace(visit, context=replace(visit.context, questionnaire=form)))
 
     async def check(self, visit: Visit, posted: Sequence[Any]) -> Checked:
         """The answers now, stamped and judged; nothing is kept."""
@@ -184,7 +190,8 @@ class Desk:
         client = granted.issuer.client or UNKNOWN_CLIENT
         caller = Caller(ClientId(client), frozenset())
         opened = await self._around.opener.open(ehr, granted.patient, granted.user, visit.context, caller)
-        visit = replace(visit, opened=opened)
+        found = {"forms": opened.offered} if isinstance(opened, Forms) else {"opened": opened}
+        visit = replace(visit, **found)
         self.sessions.keep(visit)
         return visit
 
@@ -251,5 +258,5 @@ def posted_items(body: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 def _form(visit: Visit) -> Opened:
     if visit.opened is None:
-        raise Conflict("Pick an order first.")
+        raise Conflict("Pick an order and its form first.")
     return visit.opened

@@ -17,7 +17,7 @@ from service.dtr.request import AskedForm, Given, PackageRequest
 from service.ehr.writing import WritingEhr
 from service.errors import MissingElement, NotFound, PrefetchMissing
 from service.fhir.build import Json
-from service.fhir.canonical import CRD_COVERAGE_INFORMATION
+from service.fhir.canonical import CRD_COVERAGE_INFORMATION, split_canonical
 from service.form.questionnaire import Form, read_form
 from service.policy.model import LinkId
 from service.ports import Caller, Clock, LoadedPolicy, PolicyRegistry, Resource
@@ -54,6 +54,13 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Forms:
+    """What an order has several of: canonical and title of each, for the user to pick from."""
+
+    offered: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Opener:
     """Opens forms; `logic` reads charts, `packager` is the payer's own operation."""
 
@@ -64,13 +71,19 @@ class Opener:
 
     async def open(
         self, ehr: WritingEhr, patient: str, user: str | None, said: LaunchContext, caller: Caller
-    ) -> Opened:
-        """The form for the launch's order; PrefetchMissing, in the payer's words, when there is none to fill."""
+    ) -> Opened | Forms:
+        """The form for the launch's order, or those to pick from where the launch names none of several.
+
+        PrefetchMissing, in the payer's words, when there is none to fill.
+        """
         now = self.clock.now()
         if said.order is None:
             raise MissingElement("The launch names no order. Pick one.")
         matter = await read_matter(ehr, patient, said.order, said.coverage)
-        package = await self._package(matter, said, caller)
+        packages = await self._packages(matter, said, caller)
+        package = _chosen(packages, said.questionnaire)
+        if package is None:
+            return Forms(tuple(_named(each) for each in packages))
         questionnaire, skeleton = package["Questionnaire"][0], package["QuestionnaireResponse"][0]
         found = self.registry.questionnaire(str(skeleton["questionnaire"]))
         if found is None:
@@ -114,8 +127,8 @@ class Opener:
             offers=offered,
         )
 
-    async def _package(self, matter: Matter, said: LaunchContext, caller: Caller) -> dict[str, list[Json]]:
-        """The first package's resources by type."""
+    async def _packages(self, matter: Matter, said: LaunchContext, caller: Caller) -> list[dict[str, list[Json]]]:
+        """At least one package: its resources by type."""
         request = PackageRequest(
             coverages=(Given(matter.coverage, "Coverage", "the coverage"),),
             orders=(Given(matter.order, "Order", "the order"),),
@@ -129,12 +142,12 @@ class Opener:
         except NotFound:
             # An assertion of another client, or one that is no longer kept: the order itself says what is needed.
             answer = await self.packager.answer(replace(request, context=None), caller)
-        found = _first_package(answer)
-        if found is None and said.questionnaire:
+        found = _by_type(answer)
+        if not found and said.questionnaire:
             asked = (AskedForm(said.questionnaire, "appContext", "the form of the launch"),)
             answer = await self.packager.answer(replace(request, context=None, orders=(), forms=asked), caller)
-            found = _first_package(answer)
-        if found is None:
+            found = _by_type(answer)
+        if not found:
             raise PrefetchMissing(" ".join(_remarks(answer)) or "The payer has no form for this order.")
         return found
 
@@ -173,15 +186,29 @@ def _assertion(order: Resource) -> str | None:
     return None
 
 
-def _first_package(answer: Json) -> dict[str, list[Json]] | None:
+def _chosen(packages: list[dict[str, list[Json]]], wanted: str | None) -> dict[str, list[Json]] | None:
+    """The package of the form that is wanted; the only one whatever is wanted; None when somebody must pick."""
+    if len(packages) == 1:
+        return packages[0]
+    named = split_canonical(wanted)[0] if wanted else None
+    return next((each for each in packages if split_canonical(_named(each)[0])[0] == named), None)
+
+
+def _named(package: dict[str, list[Json]]) -> tuple[str, str]:
+    canonical = str(package["QuestionnaireResponse"][0]["questionnaire"])
+    return canonical, str(package["Questionnaire"][0].get("title") or canonical)
+
+
+def _by_type(answer: Json) -> list[dict[str, list[Json]]]:
     bundles = [answer] if answer.get("resourceType") == "Bundle" else []
     bundles += [part["resource"] for part in answer.get("parameter", ()) if _is_bundle(part.get("resource"))]
-    if not bundles:
-        return None
-    by_type: dict[str, list[Json]] = {}
-    for entry in bundles[0]["entry"]:
-        by_type.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
-    return by_type
+    found = []
+    for package in bundles:
+        by_type: dict[str, list[Json]] = {}
+        for entry in package["entry"]:
+            by_type.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+        found.append(by_type)
+    return found
 
 
 def _is_bundle(resource: Any) -> bool:

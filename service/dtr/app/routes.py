@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from service.dtr.app.content import about, order_line, patient_line
+from service.dtr.app.content import about, order_line, partial_dates, patient_line
 from service.dtr.app.desk import Checked, Desk, posted_items
 from service.dtr.app.display import display_form, display_items
 from service.dtr.app.documents import MOST_BYTES, Attached
@@ -130,6 +130,8 @@ def _add_form(router: APIRouter, door: _Door) -> None:
     async def form(visit_id: str, request: Request) -> Response:
         visit = door.visit(visit_id, request)
         opened = visit.opened
+        if opened is None and visit.forms:
+            return door.pages.show("pick_form.html", visit=visit)
         if opened is None:
             listed = [(f"{o['resourceType']}/{o['id']}", order_line(o), o) for o in await door.desk.orders(visit)]
             return door.pages.show("pick.html", visit=visit, orders=listed)
@@ -153,6 +155,13 @@ def _add_form(router: APIRouter, door: _Door) -> None:
         await door.desk.pick(visit, fields["order"])
         return RedirectResponse(f"/dtr/forms/{visit.id}", status_code=303)
 
+    @router.post("/forms/{visit_id}/form")
+    async def pick_form(visit_id: str, request: Request) -> Response:
+        fields = await read_fields(request, door.dependencies.settings)
+        visit = door.writing(visit_id, request, fields.get("csrf"))
+        await door.desk.pick_form(visit, fields.get("form", ""))
+        return RedirectResponse(f"/dtr/forms/{visit.id}", status_code=303)
+
     @router.post("/forms/{visit_id}/leave")
     async def leave(visit_id: str, request: Request) -> Response:
         fields = await read_fields(request, door.dependencies.settings)
@@ -163,7 +172,8 @@ def _add_form(router: APIRouter, door: _Door) -> None:
     async def content(visit_id: str, request: Request) -> Response:
         visit = door.visit(visit_id, request)
         opened = _opened(visit)
-        held = origins(opened.items)
+        hidden = partial_dates(opened)
+        held = {link_id: origin for link_id, origin in origins(opened.items).items() if link_id not in hidden}
         explained = about(opened, await door.desk.states(visit), frozenset(held))
         response = {**door.desk.response(visit), "item": display_items(opened.questionnaire, opened.items)}
         response.pop("extension", None)

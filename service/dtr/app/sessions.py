@@ -24,7 +24,10 @@ _BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One launch that came to its end. `browser` is the cookie's value, `csrf` what a write must bring along."""
+    """One launch that came to its end. `browser` is the cookie's value, `csrf` what a write must bring along.
+
+    `forms` are canonicals and titles to pick from, while no form is open.
+    """
 
     id: str
     browser: str = field(repr=False)
@@ -35,6 +38,7 @@ class Visit:
     opened: Opened | None = None
     decision: Decision | None = None
     attached: tuple[Attached, ...] = ()
+    forms: tuple[tuple[str, str], ...] = ()
 
 
 class Sessions:
