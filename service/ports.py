@@ -207,6 +207,10 @@ class Store(Protocol):
         """The current version of the newest case that has this authorization, reference or control number."""
         ...
 
+    async def case_by_trace(self, client: ClientId, trace: str) -> Case | None:
+        """The current version of the client's newest case with a line that it gave this trace number."""
+        ...
+
     async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
         """The current version of the client's newest case whose Claim has this fullUrl, else an identifier.
 

@@ -10,6 +10,7 @@ from typing import Any
 from service.determine.determiner import has_renewable
 from service.dtr.coverage import member_ids, own_numbers
 from service.dtr.order import Ordered, is_order, ordered, reference_to, requested_start
+from service.dtr.pended import waiting_line
 from service.dtr.request import Given, PackageRequest
 from service.dtr.shelf import Content, Shelf
 from service.errors import InvalidPolicy, NotFound
@@ -17,7 +18,7 @@ from service.fhir.build import Json
 from service.fhir.canonical import split_canonical, versioned
 from service.fhir.outcome import issue
 from service.form.adaptive import adaptive_url
-from service.policy.case import MemberId
+from service.policy.case import CaseLine, MemberId
 from service.policy.membership import Missing, NoMember, Presented
 from service.policy.model import INITIAL, RENEWAL, Policy
 from service.ports import Assertion, Caller, MemberDirectory, PolicyRegistry, Store
@@ -51,6 +52,15 @@ class Choice:
     issues: tuple[Json, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a context stands for: the form that we named, for which policy, and the order where we know it."""
+
+    policy_id: str | None
+    questionnaire: str | None
+    order_reference: str | None
+
+
 @dataclass
 class _Picks:
     contents: list[Content] = field(default_factory=list)
@@ -69,15 +79,15 @@ class _Picks:
 async def choose_forms(request: PackageRequest, caller: Caller, sources: Sources, today: date) -> Choice:
     """The union over order, questionnaire and context.
 
-    NotFound when the context is no assertion of ours to this client (2.2.0 spec-130). A canonical that we do not
-    have, and an order that needs no form, are remarks and no failure.
+    NotFound when the context is neither an assertion of ours to this client (2.2.0 spec-130) nor names a line of a
+    case of this client that waits. A canonical that we do not have, and an order that needs no form, are remarks.
     """
-    assertion = await _assertion(request, caller, sources.store)
+    said = await _said(request, caller, sources)
     picks = _Picks()
     for order in request.orders:
-        await _by_order(order, request, assertion, sources, today, picks)
-    if assertion is not None and not request.orders:
-        _by_context(assertion, sources, picks)
+        await _by_order(order, request, said, sources, today, picks)
+    if said is not None and not request.orders:
+        _by_context(said, sources, picks)
     for asked in request.forms:
         content = sources.shelf.content(asked.canonical)
         if content is None:
@@ -86,29 +96,52 @@ async def choose_forms(request: PackageRequest, caller: Caller, sources: Sources
         else:
             picks.take(content)
     forms = tuple(
-        Chosen(content, _references(picks.orders[place] or list(request.orders), assertion))
+        Chosen(content, _references(picks.orders[place] or list(request.orders), said))
         for place, content in enumerate(picks.contents)
     )
     return Choice(forms, tuple(picks.issues))
 
 
-async def _assertion(request: PackageRequest, caller: Caller, store: Store) -> Assertion | None:
+async def _said(request: PackageRequest, caller: Caller, sources: Sources) -> _Said | None:
     if request.context is None:
         return None
-    assertion = await store.assertion(request.context)
-    if assertion is None or assertion.client != caller.client:
-        raise NotFound(
-            "The context is no coverage-assertion-id that we gave to this client. Send the id from the order's "
-            "coverage-information, or leave context out and send the order.",
-            expression=("Parameters.parameter.where(name='context')",),
-        )
-    return assertion
+    assertion = await _own_assertion(request.context, caller, sources.store)
+    if assertion is not None:
+        return _Said(assertion.policy_id, assertion.questionnaire, assertion.order_reference)
+    line = await waiting_line(request.context, caller.client, sources.store)
+    if line is not None:
+        return await _asked_by(line, caller, sources)
+    raise NotFound(
+        "The context is neither a coverage-assertion-id that we gave to this client nor the number of a line that "
+        "waits for its form. Send the id from the order's coverage-information or the context of our Task, or leave "
+        "context out and send the order.",
+        expression=("Parameters.parameter.where(name='context')",),
+    )
+
+
+async def _own_assertion(assertion_id: str | None, caller: Caller, store: Store) -> Assertion | None:
+    assertion = await store.assertion(assertion_id) if assertion_id else None
+    return assertion if assertion is not None and assertion.client == caller.client else None
+
+
+async def _asked_by(line: CaseLine, caller: Caller, sources: Sources) -> _Said:
+    """What the Task of a pended line asks for: the form that the line was read by."""
+    found = line.determination
+    assertion = await _own_assertion(line.assertion_id, caller, sources.store)
+    order = assertion.order_reference if assertion else None
+    if found.policy is None or found.pathway is None:
+        return _Said(None, None, order)
+    policies = [loaded.policy for loaded in sources.registry.all() if found.policy == loaded.policy.ref]
+    pathways = [policy.pathways[found.pathway] for policy in policies]
+    forms = [sources.shelf.content(versioned(p.questionnaire, p.questionnaire_version)) for p in pathways]
+    chosen = [_preferred(form, sources) for form in forms if form]
+    return _Said(found.policy.id, versioned(chosen[0].url, chosen[0].version) if chosen else None, order)
 
 
 async def _by_order(
     order: Given,
     request: PackageRequest,
-    assertion: Assertion | None,
+    said: _Said | None,
     sources: Sources,
     today: date,
     picks: _Picks,
@@ -129,7 +162,7 @@ async def _by_order(
         )
         picks.issues.append(issue("warning", "business-rule", text, (order.expression,)))
     else:
-        content = _asserted(assertion, match.policy_id, sources.shelf)
+        content = _named(said, match.policy_id, sources.shelf)
         picks.take(content or await _for_policy(match.revision, start, request, sources), order)
 
 
@@ -195,15 +228,15 @@ async def _is_known(member: MemberId, start: date, request: PackageRequest, sour
     return not isinstance(verdict, NoMember) or verdict.reason is Missing.NO_ACTIVE_COVERAGE
 
 
-def _asserted(assertion: Assertion | None, policy_id: str, shelf: Shelf) -> Content | None:
-    """The form that CRD named, if the order still falls under the same policy (2.2.0 prof-1, spec-128)."""
-    if assertion is None or assertion.questionnaire is None or assertion.policy_id != policy_id:
+def _named(said: _Said | None, policy_id: str, shelf: Shelf) -> Content | None:
+    """The form that CRD or a Task named, if the order still falls under the same policy (2.2.0 prof-1, spec-128)."""
+    if said is None or said.questionnaire is None or said.policy_id != policy_id:
         return None
-    return _current(assertion.questionnaire, shelf)
+    return _current(said.questionnaire, shelf)
 
 
-def _by_context(assertion: Assertion, sources: Sources, picks: _Picks) -> None:
-    content = _current(assertion.questionnaire, sources.shelf) if assertion.questionnaire else None
+def _by_context(said: _Said, sources: Sources, picks: _Picks) -> None:
+    content = _current(said.questionnaire, sources.shelf) if said.questionnaire else None
     if content is not None:
         picks.take(content)
         return
@@ -219,8 +252,8 @@ def _current(canonical: str, shelf: Shelf) -> Content | None:
     return shelf.content(canonical) or shelf.content(split_canonical(canonical)[0])
 
 
-def _references(orders: list[Given], assertion: Assertion | None) -> tuple[Mapping[str, Any], ...]:
+def _references(orders: list[Given], said: _Said | None) -> tuple[Mapping[str, Any], ...]:
     found = [reference for order in orders if (reference := reference_to(order.resource))]
-    if not orders and assertion is not None:
-        found = [{"reference": assertion.order_reference}]
+    if not orders and said is not None and said.order_reference is not None:
+        found = [{"reference": said.order_reference}]
     return tuple(found)

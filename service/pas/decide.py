@@ -9,6 +9,7 @@ from service.pas.certification import appeals, asks_for_drug, urgency_of
 from service.pas.codes import Reject
 from service.pas.deadlines import due_at
 from service.pas.dependencies import PasDependencies
+from service.pas.elements import trace_of
 from service.pas.filed import Filed, filed, filed_for
 from service.pas.information import with_questions
 from service.pas.intake import CLAIM, Received, missing
@@ -95,7 +96,7 @@ async def _new(
     lines = [_case_line(case_id, _noted(line, note)) for line in linked.determination.lines]
     case = _case(case_id, arrival, lines, dependencies)
     others = (about.id, *linked.cases) if about else linked.cases
-    timed = _timed(replace(case, linked=tuple(dict.fromkeys(others))), arrival, dependencies)
+    timed = _timed(replace(_traced(case, arrival), linked=tuple(dict.fromkeys(others))), arrival, dependencies)
     return Decided(with_questions(timed, timed.decided_at), ruling=ruling)
 
 
@@ -120,7 +121,7 @@ async def _changed(arrival: Arrival, versions: Versions, dependencies: PasDepend
             lines[found.sequence] = decided_again(before, decided, prior) if before else decided
     ordered = [_numbered(case_id, lines[sequence]) for sequence in sorted(lines)]
     case = replace(_case(case_id, arrival, ordered, dependencies), linked=tuple(dict.fromkeys(cases)))
-    timed = _continued(_timed(case, arrival, dependencies), prior)
+    timed = _continued(_timed(_traced(case, arrival), arrival, dependencies), prior)
     return Decided(with_questions(timed, timed.decided_at), prior, ruling)
 
 
@@ -173,6 +174,13 @@ def _timed(case: Case, arrival: Arrival, dependencies: PasDependencies) -> Case:
     coverage, settings = arrival.request.coverage, dependencies.settings
     hours = dependencies.deadlines.hours(coverage, urgency, drug=drug, settings=settings)
     return replace(case, urgency=urgency, due=due_at(case.received_at, hours))
+
+
+def _traced(case: Case, arrival: Arrival) -> Case:
+    """With the trace number of each line that this version of the request has."""
+    traces = {line.sequence: trace_of(line.item) for line in arrival.request.lines}
+    lines = (replace(line, trace=traces.get(line.determination.sequence, line.trace)) for line in case.lines)
+    return replace(case, lines=tuple(lines))
 
 
 def _noted(line: LineDetermination, note: str | None) -> LineDetermination:

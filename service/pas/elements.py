@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from service.fhir.canonical import IDENTIFIER_TYPE, MEMBER_ID_TYPE_CODE, NPI
+from service.fhir.canonical import IDENTIFIER_TYPE, MEMBER_ID_TYPE_CODE, NPI, PAS_ITEM_TRACE_NUMBER
 
 Json = dict[str, Any]
 
@@ -64,6 +64,12 @@ def extensions(element: Mapping[str, Any], url: str) -> Iterator[Json]:
 def extension(element: Mapping[str, Any], url: str) -> Json | None:
     """The first extension of that url directly on the element."""
     return next(extensions(element, url), None)
+
+
+def trace_of(item: Mapping[str, Any]) -> str | None:
+    """The value of a Claim.item's first trace number: the one that a Task of ours gives as its context."""
+    identifier = object_of(extension(item, PAS_ITEM_TRACE_NUMBER) or {}, "valueIdentifier")
+    return text_of(identifier or {}, "value")
 
 
 def codings(concept: object) -> list[tuple[str | None, str]]:

@@ -47,6 +47,7 @@ class CaseLine:
     anew or cancelled, whatever else is decided on it. `issued_at` is when the number was given, None: with the
     case's decision. `carried` is the Claim.item as an earlier version of the request had it, where this one leaves
     the line out. `assertion_id` is that of what was said about the order at its hook, where the request carries it.
+    `trace` is the sender's own number for the line (itemTraceNumber), by which it may ask for the line's form.
     """
 
     determination: LineDetermination
@@ -56,6 +57,7 @@ class CaseLine:
     issued_at: datetime | None = None
     carried: Mapping[str, Any] | None = None
     assertion_id: str | None = None
+    trace: str | None = None
 
     def __post_init__(self) -> None:
         if (self.determination.outcome in GRANTED) != (self.authorization_number is not None):

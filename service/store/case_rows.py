@@ -13,7 +13,7 @@ from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.decision import Outcome
 from service.ports import Acceptance, Attachment, AuditEntry, CaseChange, Event, StoredReply
 from service.store.audit import next_entry
-from service.store.changes import changed_case, claim_names, names_of, number_name
+from service.store.changes import changed_case, claim_names, names_of, number_name, trace_name
 from service.store.codec import read_case, write_case
 from service.store.rows import insert_once
 from service.store.tables import (
@@ -133,6 +133,10 @@ def cases_received(connection: Connection, start: datetime, end: datetime) -> Se
 
 def case_by_number(connection: Connection, number: str) -> Case | None:
     return _newest_named(connection, number_name(number))
+
+
+def case_by_trace(connection: Connection, client: ClientId, trace: str) -> Case | None:
+    return _newest_named(connection, trace_name(client, trace))
 
 
 def case_for_claim(

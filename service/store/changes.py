@@ -20,14 +20,20 @@ def changed_case(change: CaseChange) -> Case:
 
 
 def names_of(case: Case) -> frozenset[str]:
-    """All names of a case: its numbers, and its Claim's fullUrl and identifiers for the client that sent it."""
+    """All names of a case: its numbers; for its client its lines' traces, its Claim's fullUrl and identifiers."""
     claim = claim_names(case.client, case.claim_url or "", case.claim_identifiers)
-    return frozenset([*map(number_name, case.numbers), *claim])
+    traces = (trace_name(case.client, line.trace) for line in case.lines if line.trace)
+    return frozenset([*map(number_name, case.numbers), *traces, *claim])
 
 
 def number_name(number: str) -> str:
     """Of an authorization, reference or control number."""
     return lookup_key("number", number)
+
+
+def trace_name(client: ClientId, trace: str) -> str:
+    """Of a client's own number for a line."""
+    return lookup_key("trace", client, trace)
 
 
 def claim_names(client: ClientId, full_url: str, identifiers: Sequence[str]) -> Iterator[str]:

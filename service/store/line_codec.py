@@ -25,6 +25,7 @@ def write_line(line: CaseLine) -> dict[str, Any]:
         "issuedAt": line.issued_at and line.issued_at.isoformat(),
         "carried": line.carried,
         "assertion": line.assertion_id,
+        "trace": line.trace,
         "sequence": found.sequence,
         "code": found.code,
         "decision": _write_decision(found.decision),
@@ -68,6 +69,7 @@ def read_line(line: Mapping[str, Any]) -> CaseLine:
         None if issued is None else datetime.fromisoformat(issued),
         line.get("carried"),
         line.get("assertion"),
+        line.get("trace"),
     )
 
 

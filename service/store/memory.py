@@ -21,7 +21,7 @@ from service.ports import (
     SystemClock,
 )
 from service.store.audit import holds, next_entry
-from service.store.changes import ALIKE_LIMIT, changed_case, claim_names, names_of, number_name
+from service.store.changes import ALIKE_LIMIT, changed_case, claim_names, names_of, number_name, trace_name
 
 
 class MemoryStore:
@@ -113,6 +113,9 @@ class MemoryStore:
 
     async def case_by_number(self, number: str) -> Case | None:
         return self._newest_named(number_name(number))
+
+    async def case_by_trace(self, client: ClientId, trace: str) -> Case | None:
+        return self._newest_named(trace_name(client, trace))
 
     async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
         found = (self._newest_named(name) for name in claim_names(client, full_url, identifiers))

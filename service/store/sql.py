@@ -108,6 +108,9 @@ class SqlStore:
     async def case_by_number(self, number: str) -> Case | None:
         return await self._read(lambda connection: case_rows.case_by_number(connection, number))
 
+    async def case_by_trace(self, client: ClientId, trace: str) -> Case | None:
+        return await self._read(lambda connection: case_rows.case_by_trace(connection, client, trace))
+
     async def case_for_claim(self, client: ClientId, full_url: str, identifiers: Sequence[str]) -> Case | None:
         return await self._read(
             lambda connection: case_rows.case_for_claim(connection, client, full_url, identifiers)

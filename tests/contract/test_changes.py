@@ -110,6 +110,24 @@ async def test_numbers_lead_to_the_current_version(store: AnyStore) -> None:
     assert await store.case_by_number("ACN-2") == changed
 
 
+async def test_a_line_is_found_by_its_client_s_trace_number(store: AnyStore) -> None:
+    def traced(number: int, trace: str, **rest: Any) -> Case:
+        return case(number, replace(pended_line(), trace=trace), **rest)
+
+    older, newer = traced(1, "LINE-1"), traced(2, "LINE-1")
+    foreign, other = traced(3, "LINE-1", client=ClientId("ehr-2")), traced(4, "LINE-2")
+    for number, one in enumerate((older, newer, foreign, other)):
+        await store.accept(acceptance(one, f"sha256:{number}"))
+    assert await store.case_by_trace(EHR, "LINE-1") == newer
+    assert await store.case_by_trace(ClientId("ehr-2"), "LINE-1") == foreign
+    assert await store.case_by_trace(EHR, "LINE-2") == other
+    assert await store.case_by_trace(EHR, "LINE-3") is None
+    assert await store.case_by_number("LINE-1") is None
+    changed = traced(5, "LINE-5", replaces=newer.id)
+    await store.accept(acceptance(changed, "sha256:5", replaced=change(newer, replaced_by=changed.id)))
+    assert await store.case_by_trace(EHR, "LINE-1") == changed
+
+
 async def test_a_claim_is_the_newest_of_its_client(store: AnyStore) -> None:
     url = "urn:uuid:1"
     older = case(1, claim_url=url)
