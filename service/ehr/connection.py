@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import Any, Final
 
 import httpcore
 import httpx
@@ -24,6 +26,45 @@ async def system_addresses(host: str, port: int) -> Sequence[str]:
     """What the machine's resolver says."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that knows its socket.
+
+    At every request the pool asks each idle connection whether the other end has closed it, and anyio looks up all
+    that can be known of a socket for that: several milliseconds of a hook that reads five things.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._socket = stream.get_extra_info("socket")
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return _is_readable(self._socket) if info == "is_readable" else self._stream.get_extra_info(info)
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    """Whether something can be read, be it the end; an idle connection of which that is true is of no more use."""
+    number = connected.fileno()
+    if number < 0:
+        return True
+    asked = select.poll()
+    asked.register(number, select.POLLIN)
+    return bool(asked.poll(0))
 
 
 class _CheckedAddresses(httpcore.AsyncNetworkBackend):
@@ -52,10 +93,10 @@ class _CheckedAddresses(httpcore.AsyncNetworkBackend):
         for address in addresses[:-1]:
             try:
                 share = None if timeout is None else timeout / len(addresses)
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
+                return _Stream(await self._network.connect_tcp(address, port, share, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+        return _Stream(await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
