@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.responses import JSONResponse
 
 from service.demo.ehr import DemoEhr
 from service.demo.pages import only_from_here
-from service.demo.smart import Authorization, Grant
+from service.demo.smart import USERS, Authorization, Context, Grant
 from service.demo.store import searchset, version_of
+from service.dtr.app.context import read_context
 from service.errors import Conflict, Forbidden, InvalidResource, NotAuthenticated
 from service.fhir.build import Json
 from service.fhir.canonical import FHIR_VERSION
@@ -67,6 +69,12 @@ def fhir_router(ehr: DemoEhr, authorization: Authorization, ids: Ids, settings: 
         found = ehr.store.search(kind, dict(request.query_params))
         return fhir_response(searchset(found, ehr.base))
 
+    @router.post("/_services/smart/Launch")
+    async def launch(request: Request) -> Response:
+        ehr.open_all()
+        asked = read_json(await read_body(request, settings), settings)
+        return JSONResponse({"launch_id": authorization.launch(_launched(asked, ehr))})
+
     @router.post("/QuestionnaireResponse")
     async def create(request: Request) -> Response:
         sent = await _received(request, "QuestionnaireResponse", await known(request), settings)
@@ -86,6 +94,19 @@ def fhir_router(ehr: DemoEhr, authorization: Authorization, ids: Ids, settings: 
         return fhir_response(ehr.store.write({**sent, "id": resource_id}))
 
     return router
+
+
+def _launched(asked: Any, ehr: DemoEhr) -> Context:
+    """What some CDS clients ask of an EHR to turn a "smart" link into a launch: {launchUrl, parameters}.
+
+    InvalidResource, and NotFound for a patient that is not known. Who uses the app is the prescriber.
+    """
+    parameters = asked.get("parameters") if isinstance(asked, dict) else None
+    if not isinstance(parameters, dict) or not isinstance(patient := parameters.get("patient"), str):
+        raise InvalidResource("Send launchUrl and parameters with the id of the patient.")
+    ehr.store.read("Patient", patient)
+    said = read_context(None, parameters.get("appContext"))
+    return Context(patient, tuple(each for each in (said.order, said.coverage) if each), next(iter(USERS)))
 
 
 async def _received(request: Request, kind: str, grant: Grant | None, settings: Settings) -> Json:

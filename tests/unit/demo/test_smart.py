@@ -140,3 +140,27 @@ async def test_writing_takes_a_token_with_the_scope_for_the_patient(browser: htt
 async def test_only_the_clinics_users_open_the_app(browser: httpx.AsyncClient) -> None:
     answer = await browser.post("/demo/male/open-app", data={"user": "somebody"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("context", "references"),
+    [({}, []), ({"appContext": "order=MedicationRequest/male-order"}, ["MedicationRequest/male-order"])],
+)
+async def test_a_client_turns_a_link_into_a_launch(
+    browser: httpx.AsyncClient, context: dict[str, str], references: list[str]
+) -> None:
+    asked = {"launchUrl": "https://payer.example.org/dtr/launch", "parameters": {"patient": "male", **context}}
+    answer = await browser.post("/demo/fhir/_services/smart/Launch", json=asked)
+    back = await authorized(browser, launch=answer.json()["launch_id"])
+    granted = (await exchanged(browser, back["code"])).json()
+    assert granted["patient"] == "male"
+    assert [each["reference"] for each in granted.get("fhirContext", ())] == references
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [([], 400), ({}, 400), ({"parameters": {"patient": 7}}, 400), ({"parameters": {"patient": "nobody"}}, 404)],
+)
+async def test_a_launch_is_for_a_known_patient(browser: httpx.AsyncClient, asked: Any, status: int) -> None:
+    answer = await browser.post("/demo/fhir/_services/smart/Launch", json=asked)
+    assert answer.status_code == status
