@@ -89,7 +89,8 @@ def _review(reviewer: User, folder: Path, shot: Shot) -> None:
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for a decision")
     shot(page, "7-worklist")
-    page.locator('main a[href*="/review/cases/"]').first.click()
+    # What waits longest stands first: this request is the newest.
+    page.locator('main a[href*="/review/cases/"]').last.click()
     main = page.get_by_role("main")
     expect(main).to_contain_text("CT of the chest, report")
     expect(main).to_contain_text("pathology.pdf")
