@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi import APIRouter
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -149,12 +150,16 @@ async def _kept(
             response=bytes(answered.response.body),
         )
         measured = _measured(call, hook, (received, answered), dependencies) if hook else ()
-        try:
-            await dependencies.store.log_exchange(call, *measured)
-        except StoreFailed:
-            # The answer is given all the same: what it promises is on disk already, or it promises nothing.
-            _LOG.error("a call could not be kept", extra={"kind": kind})
+        answered.response.background = BackgroundTask(_keep, dependencies.store, call, *measured)
     return answered.response
+
+
+async def _keep(store: Store, *exchanges: Exchange) -> None:
+    """Runs when the answer is on its way: what it promises is on disk already, and nobody waits for its record."""
+    try:
+        await store.log_exchange(*exchanges)
+    except StoreFailed:
+        _LOG.error("a call could not be kept", extra={"reason": exchanges[0].kind})
 
 
 def _refusal(error: ServiceError) -> _Answer:
