@@ -179,8 +179,11 @@ async def _look_up(sought: _Sought, call: Call, payer: Payer) -> _Looked:
         async with asyncio.timeout(max(payer.settings.hook_seconds - elapsed, 0)):
             carried = [await payer.store.assertion(found) for found in earlier_ids(order)]
             ours = [a for a in carried if a and (a.client, a.coverage_key) == (client, call.coverage_key)]
-            earlier = await _earlier(sought, ours, call, payer.store)
-            found = await find_member(order, call.coverage, call.records, payer.members, call.today)
+            # Side by side: neither needs the other, and the user waits for the sum.
+            earlier, found = await asyncio.gather(
+                _earlier(sought, ours, call, payer.store),
+                find_member(order, call.coverage, call.records, payer.members, call.today),
+            )
             member = call.coverage.member
             held: Sequence[Authorization] = ()
             # Authorizations belong to a member, so they count only where we believe who the member is.
