@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated
 
 import typer
 
-from service.app.parts import database_url, policy_roots, structure_check
+from service.app.parts import policy_roots, structure_check
+from service.app.terminal import DATA, Data, T, stop, with_store
 from service.catalog.registry import load_registry
-from service.errors import InvalidPolicy, StoreFailed
+from service.errors import InvalidPolicy
 from service.members.importing import BadLine, Watch, digest_of, import_file
 from service.members.lines import LineReader
 from service.members.plans import load_benefits
 from service.policy.enrollment import Checkpoint, Counts
 from service.settings import Settings
 from service.store.members import SqlMembers
-from service.store.sql import open_store
-
-T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Load members, coverages, plans and waivers; say what is loaded.")
-
-Data = Annotated[Path, typer.Option(help="Folder of the SQLite file.")]
-_DATA: Final = Path(".data")
 
 
 @app.command("import")
 def import_members(
     file: Annotated[Path, typer.Argument(help="FHIR Patients and Coverages, one a line.", metavar="FILE.ndjson")],
-    data: Data = _DATA,
+    data: Data = DATA,
     again: Annotated[bool, typer.Option(help="Also when this very file has been imported before.")] = False,
 ) -> None:
     """Add or replace members and coverages; exit 1 if a line is bad. Start it again after an interruption."""
@@ -56,7 +50,7 @@ def import_members(
     try:
         reached = _with_directory(settings, data, run)
     except OSError:
-        raise _stop(f"{file} cannot be read.") from None
+        raise stop(f"{file} cannot be read.") from None
     typer.echo(f"{reached.lines} lines read, {reached.bad} of them bad.")
     if reached.bad:
         raise typer.Exit(1)
@@ -65,7 +59,7 @@ def import_members(
 @app.command("plans")
 def import_plans(
     file: Annotated[Path, typer.Argument(help="Plans and waivers; see docs/operations.md.", metavar="FILE.toml")],
-    data: Data = _DATA,
+    data: Data = DATA,
 ) -> None:
     """Replace all plans and waivers by those of the file."""
     settings = Settings()
@@ -73,13 +67,13 @@ def import_plans(
         registry = load_registry(policy_roots(settings), structure_check())
         benefits = load_benefits(file, frozenset(loaded.policy.ref.id for loaded in registry.all()))
     except InvalidPolicy as error:
-        raise _stop(error.text) from None
+        raise stop(error.text) from None
     _with_directory(settings, data, lambda directory: directory.replace_benefits(benefits))
     typer.echo(f"{len(benefits.plans)} plans and {len(benefits.waivers)} waivers loaded.")
 
 
 @app.command("status")
-def status(data: Data = _DATA) -> None:
+def status(data: Data = DATA) -> None:
     """Print how much is loaded."""
     counts: Counts = _with_directory(Settings(), data, lambda directory: directory.counts())
     typer.echo(f"members              {counts.members}")
@@ -91,25 +85,9 @@ def status(data: Data = _DATA) -> None:
 
 
 def _with_directory(settings: Settings, data: Path, work: Callable[[SqlMembers], Awaitable[T]]) -> T:
-    async def run() -> T:
-        store = open_store(database_url(settings, data))
-        try:
-            return await work(store.members())
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run())
-    except InvalidPolicy as error:
-        raise _stop(error.text) from None
-    except StoreFailed:
-        raise _stop("The database could not do it. What was saved before is kept: start it again.") from None
+    failed = "The database could not do it. What was saved before is kept: start it again."
+    return with_store(settings, data, lambda store: work(store.members()), failed=failed)
 
 
 def _tell(line: BadLine) -> None:
     typer.echo(f"line {line.number}: {line.reason}", err=True)
-
-
-def _stop(text: str) -> typer.Exit:
-    typer.echo(text, err=True)
-    return typer.Exit(1)

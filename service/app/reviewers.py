@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 
-from service.app.parts import database_url
-from service.errors import BusinessRule, InvalidPolicy, StoreFailed
+from service.app.terminal import DATA, Data, T, stop, with_store
+from service.errors import BusinessRule
 from service.policy.decision import Clinician
 from service.policy.reviewer import Account, Person, Role, is_npi
 from service.ports import SystemClock
 from service.review.passwords import Passwords
 from service.settings import Settings
 from service.store.reviewers import SqlReviewers
-from service.store.sql import open_store
-
-T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Accounts of the people who review cases.")
 
-Data = Annotated[Path, typer.Option(help="Folder of the SQLite file.")]
-_DATA: Final = Path(".data")
 _LOGIN: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 # A code of the Health Care Provider Taxonomy (NUCC): ten characters, the last an X.
 _SPECIALTY: Final = re.compile(r"[0-9A-Z]{9}X")
@@ -50,7 +44,7 @@ def add(  # noqa: PLR0913 - each is an option of the command
     npi: Annotated[str | None, typer.Option(help="A clinician's NPI.")] = None,
     specialty: Annotated[str | None, typer.Option(help="A clinician's NUCC taxonomy code.")] = None,
     replace_account: Annotated[bool, typer.Option("--replace", help="Also when the account exists.")] = False,
-    data: Data = _DATA,
+    data: Data = DATA,
 ) -> None:
     """Make an account. The password is asked for on the terminal, else read from standard input."""
     person = _person(login, name, role, npi, specialty)
@@ -65,14 +59,14 @@ def add(  # noqa: PLR0913 - each is an option of the command
         password = _password()
         made = _with_reviewers(Settings(), data, run)
     except BusinessRule as error:
-        raise _stop(error.text) from None
+        raise stop(error.text) from None
     if not made:
-        raise _stop("There is an account of that name already; --replace gives it a new name, role and password.")
+        raise stop("There is an account of that name already; --replace gives it a new name, role and password.")
     typer.echo(f"{login} can sign in as {role.value}.")
 
 
 @app.command("list")
-def list_accounts(data: Data = _DATA) -> None:
+def list_accounts(data: Data = DATA) -> None:
     """Print all accounts."""
     for account in _with_reviewers(Settings(), data, lambda reviewers: reviewers.accounts()):
         person = account.person
@@ -82,7 +76,7 @@ def list_accounts(data: Data = _DATA) -> None:
 
 
 @app.command("disable")
-def disable(login: Annotated[str, typer.Argument(help="The account.")], data: Data = _DATA) -> None:
+def disable(login: Annotated[str, typer.Argument(help="The account.")], data: Data = DATA) -> None:
     """Close an account and end its sessions. What it decided stays on record under its name."""
 
     async def run(reviewers: SqlReviewers) -> bool:
@@ -92,7 +86,7 @@ def disable(login: Annotated[str, typer.Argument(help="The account.")], data: Da
         return account is not None
 
     if not _with_reviewers(Settings(), data, run):
-        raise _stop("There is no such account.")
+        raise stop("There is no such account.")
     typer.echo(f"{login} can sign in no more.")
 
 
@@ -111,15 +105,15 @@ def add_demo_accounts(settings: Settings, data: Path) -> Mapping[str, str]:
 
 def _person(login: str, name: str, role: Role, npi: str | None, specialty: str | None) -> Person:
     if not _LOGIN.fullmatch(login) or not name.strip():
-        raise _stop("Give a login of small letters, digits, dot, hyphen or underscore, and a name.")
+        raise stop("Give a login of small letters, digits, dot, hyphen or underscore, and a name.")
     if role is not Role.CLINICIAN:
         if npi or specialty:
-            raise _stop("NPI and specialty belong to the role clinician.")
+            raise stop("NPI and specialty belong to the role clinician.")
         return Person(login, name.strip(), role)
     if not (npi and is_npi(npi)):
-        raise _stop("A clinician needs --npi with ten digits and a valid check digit.")
+        raise stop("A clinician needs --npi with ten digits and a valid check digit.")
     if not (specialty and _SPECIALTY.fullmatch(specialty)):
-        raise _stop("A clinician needs --specialty, a taxonomy code of ten characters such as 207RH0003X.")
+        raise stop("A clinician needs --specialty, a taxonomy code of ten characters such as 207RH0003X.")
     return Person(login, name.strip(), role, Clinician(name.strip(), npi, specialty))
 
 
@@ -130,21 +124,5 @@ def _password() -> str:
 
 
 def _with_reviewers(settings: Settings, data: Path, work: Callable[[SqlReviewers], Awaitable[T]]) -> T:
-    async def run() -> T:
-        store = open_store(database_url(settings, data))
-        try:
-            return await work(store.reviewers())
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run())
-    except InvalidPolicy as error:
-        raise _stop(error.text) from None
-    except StoreFailed:
-        raise _stop("The database could not do it; nothing was changed.") from None
-
-
-def _stop(text: str) -> typer.Exit:
-    typer.echo(text, err=True)
-    return typer.Exit(1)
+    failed = "The database could not do it; nothing was changed."
+    return with_store(settings, data, lambda store: work(store.reviewers()), failed=failed)
