@@ -38,15 +38,6 @@ class Concerned:
     appointment: Json | None = None
 
 
-def named_orders(call: HookCall) -> tuple[tuple[str, str], ...]:
-    """Orders that the call names and does not carry: (prefetch key, reference), to be prefetched or read."""
-    named = list(call.dispatched)
-    for entry in objects_at(call.appointments, "entry"):
-        named += _based_on(object_at(entry, "resource"))
-    keyed = ((ORDER_KEYS.get(last_steps(reference).partition("/")[0]), reference) for reference in named)
-    return tuple(dict.fromkeys((key, reference) for key, reference in keyed if key))
-
-
 def concerned(call: HookCall, records: Records) -> tuple[Concerned, ...]:
     """Everything that the call is about and coverage-information may stand on, in the order in which it came.
 

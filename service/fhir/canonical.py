@@ -9,47 +9,28 @@ DTR_VERSIONS: Final = ("2.2.0", "2.0.1")
 PAS_VERSIONS: Final = ("2.2.1", "2.0.1")
 # CRD names its versions by two numbers on the wire (davinci-crd.version, CRD 2.2.1).
 CRD_WIRE_VERSIONS: Final = {"2.2": "2.2.1", "2.0": "2.0.1"}
-CRD_GUIDE: Final = "http://hl7.org/fhir/us/davinci-crd/ImplementationGuide/hl7.fhir.us.davinci-crd"
 DTR_GUIDE: Final = "http://hl7.org/fhir/us/davinci-dtr/ImplementationGuide/hl7.fhir.us.davinci-dtr"
 PAS_GUIDE: Final = "http://hl7.org/fhir/us/davinci-pas/ImplementationGuide/hl7.fhir.us.davinci-pas"
 
 # --- FHIR R4 core -----------------------------------------------------------------------------------------------
 _CORE: Final = "http://hl7.org/fhir/StructureDefinition/"
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem/"
-DATA_ABSENT_REASON: Final = _CORE + "data-absent-reason"
 CQF_LIBRARY: Final = _CORE + "cqf-library"
-CQF_EXPRESSION: Final = _CORE + "cqf-expression"
-VARIABLE: Final = _CORE + "variable"
 ARTIFACT_VERSION_ALGORITHM: Final = _CORE + "artifact-versionAlgorithm"
-RENDERING_XHTML: Final = _CORE + "rendering-xhtml"
-RENDERING_STYLE_SENSITIVE: Final = _CORE + "rendering-styleSensitive"
 QUESTIONNAIRE_HIDDEN: Final = _CORE + "questionnaire-hidden"
 QUESTIONNAIRE_ITEM_CONTROL: Final = _CORE + "questionnaire-itemControl"
 QUESTIONNAIRE_SUPPORT_LINK: Final = _CORE + "questionnaire-supportLink"
-QUESTIONNAIRE_SUPPORT_HYPERLINK: Final = _CORE + "questionnaire-supportHyperlink"
 QUESTIONNAIRE_UNIT_OPTION: Final = _CORE + "questionnaire-unitOption"
-QUESTIONNAIRE_UNIT_VALUE_SET: Final = _CORE + "questionnaire-unitValueSet"
-QUESTIONNAIRE_REFERENCE_RESOURCE: Final = _CORE + "questionnaire-referenceResource"
 QUESTIONNAIRE_OPTION_EXCLUSIVE: Final = _CORE + "questionnaire-optionExclusive"
-QUESTIONNAIRE_SIGNATURE_REQUIRED: Final = _CORE + "questionnaire-signatureRequired"
-QUESTIONNAIRE_RESPONSE_SIGNATURE: Final = _CORE + "questionnaireresponse-signature"
 
-ITEM_CONTROL_CODES: Final = "http://hl7.org/fhir/questionnaire-item-control"
-VERSION_ALGORITHM_CODES: Final = "http://hl7.org/fhir/version-algorithm"
 ADJUDICATION: Final = _TERMINOLOGY + "adjudication"
 CLAIM_TYPE: Final = _TERMINOLOGY + "claim-type"
 COVERAGE_CLASS: Final = _TERMINOLOGY + "coverage-class"
 DATA_ABSENT_REASON_CODES: Final = _TERMINOLOGY + "data-absent-reason"
 IDENTIFIER_TYPE: Final = _TERMINOLOGY + "v2-0203"
-LIBRARY_TYPE: Final = _TERMINOLOGY + "library-type"
 NULL_FLAVOR: Final = _TERMINOLOGY + "v3-NullFlavor"
-ACT_CODE: Final = _TERMINOLOGY + "v3-ActCode"
-ACT_REASON: Final = _TERMINOLOGY + "v3-ActReason"
-OBSERVATION_VALUE: Final = _TERMINOLOGY + "v3-ObservationValue"
-ORGANIZATION_TYPE: Final = _TERMINOLOGY + "organization-type"
 PROCESS_PRIORITY: Final = _TERMINOLOGY + "processpriority"
 RELATED_CLAIM_RELATIONSHIP: Final = _TERMINOLOGY + "ex-relatedclaimrelationship"
-SUBSCRIBER_RELATIONSHIP: Final = _TERMINOLOGY + "subscriber-relationship"
 
 # --- Code systems of clinical and billing data ------------------------------------------------------------------
 URI_SYSTEM: Final = "urn:ietf:rfc:3986"
@@ -76,9 +57,7 @@ PROVIDER_TAXONOMY: Final = "http://nucc.org/provider-taxonomy"
 
 # --- US identifiers ---------------------------------------------------------------------------------------------
 NPI: Final = "http://hl7.org/fhir/sid/us-npi"
-TAX_ID: Final = "http://terminology.hl7.org/NamingSystem/USEIN"
 MEMBER_ID_TYPE_CODE: Final = "MB"  # in IDENTIFIER_TYPE
-PAYER_ID_TYPES: Final = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBIdentifierType"  # code payerid
 TRACE_NUMBER_PREFIX: Final = "urn:trnorg:"  # + TRN03: system of Claim.identifier (PAS 2.2.1)
 
 # --- X12 (licensed: URLs here, code meanings in configuration) --------------------------------------------------
@@ -99,11 +78,6 @@ X12_DECISION_REASON: Final = "https://codesystem.x12.org/external/886"
 _CRD: Final = "http://hl7.org/fhir/us/davinci-crd/"
 CRD_COVERAGE_INFORMATION: Final = _CRD + "StructureDefinition/ext-coverage-information"
 CRD_BILLING_OPTIONS: Final = _CRD + "StructureDefinition/ext-billing-options"
-CRD_REQUEST_CATEGORY: Final = _CRD + "StructureDefinition/ext-request-category"
-CRD_PROFILE_COVERAGE: Final = _CRD + "StructureDefinition/profile-coverage"
-CRD_PROFILE_MEDICATION_REQUEST: Final = _CRD + "StructureDefinition/profile-medicationrequest"
-CRD_PROFILE_PATIENT: Final = _CRD + "StructureDefinition/profile-patient"
-CRD_PROFILE_TASK_QUESTIONNAIRE: Final = _CRD + "StructureDefinition/profile-taskquestionnaire"
 CRD_TEMP: Final = _CRD + "CodeSystem/temp"  # all codes in 2.0.1, reasons in 2.2.1
 CRD_COVERAGE_CODES: Final = _CRD + "CodeSystem/coverage-information-codes"  # 2.2.1
 CRD_COVERAGE_DETAIL: Final = _TERMINOLOGY + "crd-coverage-detail"  # 2.2.1
@@ -114,7 +88,6 @@ CRD_JSON_VERSION: Final = "davinci-crd.version"
 CRD_JSON_CONFIGURATION: Final = "davinci-crd.configuration"
 CRD_JSON_REQUESTED_VERSION: Final = "davinci-crd.requestedVersion"
 CRD_JSON_ASSOCIATED_RESOURCE: Final = "davinci-crd.associated-resource"
-CRD_JSON_IF_NONE_EXIST: Final = "davinci-crd.if-none-exist"
 
 # --- DTR and SDC ------------------------------------------------------------------------------------------------
 _DTR: Final = "http://hl7.org/fhir/us/davinci-dtr/"
@@ -124,40 +97,20 @@ DTR_ADAPTIVE_SEARCH_QUESTIONNAIRE: Final = _DTR + "StructureDefinition/dtr-quest
 DTR_QUESTIONNAIRE_RESPONSE: Final = _DTR + "StructureDefinition/dtr-questionnaireresponse"
 DTR_ADAPTIVE_QUESTIONNAIRE_RESPONSE: Final = _DTR + "StructureDefinition/dtr-questionnaireresponse-adapt"  # 2.2.0
 DTR_PACKAGE_BUNDLE: Final = _DTR + "StructureDefinition/DTR-QPackageBundle"
-DTR_RESPONSE_BUNDLE: Final = _DTR + "StructureDefinition/DTR-QRBundle"
-DTR_PACKAGE_INPUT: Final = _DTR + "StructureDefinition/dtr-qpackage-input-parameters"
 DTR_PACKAGE_OUTPUT: Final = _DTR + "StructureDefinition/dtr-qpackage-output-parameters"
-DTR_NEXT_QUESTION_INPUT: Final = _DTR + "StructureDefinition/dtr-next-question-input-parameters"
-DTR_NEXT_QUESTION_OUTPUT: Final = _DTR + "StructureDefinition/dtr-next-question-output-parameters"
-DTR_LOG_ERRORS_INPUT: Final = _DTR + "StructureDefinition/dtr-log-errors-input-parameters"
 DTR_INFORMATION_ORIGIN: Final = _DTR + "StructureDefinition/information-origin"
 DTR_INTENDED_USE: Final = _DTR + "StructureDefinition/intendedUse"
 DTR_CONTEXT: Final = _DTR + "StructureDefinition/qr-context"
 DTR_COVERAGE: Final = _DTR + "StructureDefinition/qr-coverage"  # 2.2.0; 2.0.1 repeats DTR_CONTEXT
 DTR_ALTERNATIVE_EXPRESSION: Final = _DTR + "StructureDefinition/alternativeExpression"  # 2.2.0
-DTR_COMPLETION_TIME: Final = _DTR + "StructureDefinition/estimated-completion-time"  # 2.2.0
-DTR_AUDIENCE: Final = _DTR + "StructureDefinition/questionnaireAudience"  # 2.2.0
-DTR_REQUEST_SPECIFIC: Final = _DTR + "StructureDefinition/request-specific"  # 2.2.0
 DTR_OPERATION_PACKAGE: Final = _DTR + "OperationDefinition/questionnaire-package"
 DTR_OPERATION_LOG_ERRORS: Final = _DTR + "OperationDefinition/log-questionnaire-errors"
-DTR_OPERATION_NEXT_QUESTION: Final = _DTR + "OperationDefinition/DTR-Questionnaire-next-question"  # 2.2.0
-DTR_OPERATION_EXPAND: Final = _DTR + "OperationDefinition/DTR-ValueSet-expand"  # 2.2.0
 CORE_OPERATION_EXPAND: Final = "http://hl7.org/fhir/OperationDefinition/ValueSet-expand"
 
 _SDC: Final = "http://hl7.org/fhir/uv/sdc/"
 SDC_OPERATION_NEXT_QUESTION: Final = _SDC + "OperationDefinition/Questionnaire-next-question"
 SDC_ADAPTIVE: Final = _SDC + "StructureDefinition/sdc-questionnaire-questionnaireAdaptive"
-SDC_LAUNCH_CONTEXT: Final = _SDC + "StructureDefinition/sdc-questionnaire-launchContext"
 SDC_INITIAL_EXPRESSION: Final = _SDC + "StructureDefinition/sdc-questionnaire-initialExpression"
-SDC_CALCULATED_EXPRESSION: Final = _SDC + "StructureDefinition/sdc-questionnaire-calculatedExpression"
-SDC_CANDIDATE_EXPRESSION: Final = _SDC + "StructureDefinition/sdc-questionnaire-candidateExpression"
-SDC_ENABLE_WHEN_EXPRESSION: Final = _SDC + "StructureDefinition/sdc-questionnaire-enableWhenExpression"
-SDC_ITEM_POPULATION_CONTEXT: Final = _SDC + "StructureDefinition/sdc-questionnaire-itemPopulationContext"
-SDC_ENTRY_MODE: Final = _SDC + "StructureDefinition/sdc-questionnaire-entryMode"
-SDC_PERFORMER_TYPE: Final = _SDC + "StructureDefinition/sdc-questionnaire-performerType"
-SDC_TERMINOLOGY_SERVER: Final = _SDC + "StructureDefinition/sdc-questionnaire-preferredTerminologyServer"
-SDC_LAUNCH_CONTEXT_CODES: Final = _SDC + "CodeSystem/launchContext"
-SDC_TEMP: Final = _SDC + "CodeSystem/temp"
 
 # --- PAS --------------------------------------------------------------------------------------------------------
 _PAS: Final = "http://hl7.org/fhir/us/davinci-pas/"
@@ -178,15 +131,8 @@ PAS_CLAIM_UPDATE: Final = _PAS_PROFILE + "claim-update"
 PAS_CLAIM_INQUIRY: Final = _PAS_PROFILE + "claim-inquiry"
 PAS_CLAIM_RESPONSE: Final = _PAS_PROFILE + "claimresponse"
 PAS_CLAIM_INQUIRY_RESPONSE: Final = _PAS_PROFILE + "claiminquiryresponse"
-PAS_BENEFICIARY: Final = _PAS_PROFILE + "beneficiary"
-PAS_COVERAGE: Final = _PAS_PROFILE + "coverage"
-PAS_INSURER: Final = _PAS_PROFILE + "insurer"
-PAS_REQUESTOR: Final = _PAS_PROFILE + "requestor"
-PAS_PRACTITIONER: Final = _PAS_PROFILE + "practitioner"
-PAS_MEDICATION_REQUEST: Final = _PAS_PROFILE + "medicationrequest"
 PAS_COMMUNICATION_REQUEST: Final = _PAS_PROFILE + "communicationrequest"
 PAS_TASK: Final = _PAS_PROFILE + "task"
-PAS_SUBSCRIPTION: Final = _PAS_PROFILE + "subscription"  # 2.2.1
 
 _PAS_EXTENSION: Final = _PAS + "StructureDefinition/extension-"
 PAS_REVIEW_ACTION: Final = _PAS_EXTENSION + "reviewAction"
@@ -219,7 +165,6 @@ PAS_INFO_CHANGED: Final = _PAS_EXTENSION + "infoChanged"
 PAS_INFO_CANCELLED: Final = _PAS + "StructureDefinition/modifierextension-infoCancelled"
 PAS_CARE_TEAM_CLAIM_SCOPE: Final = _PAS_EXTENSION + "careTeamClaimScope"
 PAS_DOCUMENT_INFORMATION: Final = _PAS_EXTENSION + "documentInformation"  # 2.2.1
-PAS_DIAGNOSIS_RECORDED_DATE: Final = _PAS_EXTENSION + "diagnosisRecordedDate"
 PAS_SERVICE_LINE_NUMBER: Final = _PAS_EXTENSION + "serviceLineNumber"
 PAS_LINE_NUMBER: Final = _PAS_EXTENSION + "paLineNumber"  # 2.0.1 Task input
 
@@ -227,10 +172,6 @@ PAS_LINE_NUMBER: Final = _PAS_EXTENSION + "paLineNumber"  # 2.0.1 Task input
 _BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
 SUBSCRIPTION_FILTER: Final = _BACKPORT + "filter-criteria"
 SUBSCRIPTION_PAYLOAD_CONTENT: Final = _BACKPORT + "payload-content"
-SUBSCRIPTION_CHANNEL_TYPE: Final = _BACKPORT + "channel-type"
-SUBSCRIPTION_HEARTBEAT_PERIOD: Final = _BACKPORT + "heartbeat-period"
-SUBSCRIPTION_TIMEOUT: Final = _BACKPORT + "timeout"
-SUBSCRIPTION_MAX_COUNT: Final = _BACKPORT + "max-count"
 SUBSCRIPTION_STATUS: Final = _BACKPORT + "subscription-status-r4"
 SUBSCRIPTION_OPERATION_STATUS: Final = (
     "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-status"
