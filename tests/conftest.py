@@ -28,8 +28,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the form took of each demo patient's clinician; read from the reports, as tests run in processes."""
+    """What tests measured: how the guides' statements stand, and what the form took of each demo patient's clinician.
+
+    Read from the reports, as tests run in processes.
+    """
     reports = terminalreporter.getreports("passed")
+    counts = [value for report in reports for name, value in report.user_properties if name == "ledger"]
+    if counts:
+        terminalreporter.section("SHALLs on a server, by guide (docs/conformance.md)")
+        for guide, shall, tested, without, still_open in counts:
+            told = f"{shall:3} SHALLs: {tested:3} with a test, {without:2} not applicable, {still_open:2} open"
+            terminalreporter.write_line(f"{guide:9} {told}")
     rows = sorted(value for report in reports for name, value in report.user_properties if name == "form")
     if rows:
         terminalreporter.section("The form: questions and clicks of each demo patient")
