@@ -123,6 +123,7 @@ async def test_nobody_calls_where_nobody_is_registered() -> None:
     await nobody.http.aclose()
 
 
+@pytest.mark.requirement("PAS spec-4")
 async def test_nothing_of_a_token_is_logged(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     await door.enter(signed(claims(URL)))

@@ -53,6 +53,7 @@ async def post(http: httpx.AsyncClient, path: str, body: Json, status: int = 200
     return found
 
 
+@pytest.mark.requirement("PAS spec-51")
 async def test_a_pended_request_is_completed_and_the_subscriber_is_told(
     http: httpx.AsyncClient, subscriber: Subscriber
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_pended_request_is_completed_and_the_subscriber_is_told(
     assert "cases_overdue" in (await http.get("/metrics")).text
 
 
+@pytest.mark.requirement("PAS spec-55")
 async def test_the_capability_statement_offers_the_topic(http: httpx.AsyncClient) -> None:
     for base in ("/fhir", "/2.0.1/fhir"):
         [rest] = (await http.get(f"{base}/metadata")).json()["rest"]

@@ -106,6 +106,7 @@ def unanswered(*items: Json) -> Json:
 
 @BOTH
 @pytest.mark.parametrize("way", ["attachment", "update"])
+@pytest.mark.requirement("PAS ainfo-3")
 async def test_from_what_is_asked_for_to_the_approval(http: httpx.AsyncClient, version: str, way: str) -> None:
     base = BASES[version]
     pended = await post(http, f"{base}/Claim/$submit", unanswered())

@@ -34,6 +34,7 @@ from tests.unit.pas.payer import CLINIC, PAS, Payer, response_of
 
 @pytest.mark.parametrize("relationship", ["prior", "replaces", None])
 @pytest.mark.parametrize("named", ["full url", "relative", "identifier", "our claim", "our response", "our number"])
+@pytest.mark.requirement("spec-65")
 async def test_the_request_that_is_changed_is_found_by_any_of_its_names(
     payer: Payer, named: str, relationship: str | None
 ) -> None:
@@ -160,6 +161,7 @@ async def test_two_updates_at_once_both_count(payer: Payer) -> None:
     assert Outcome.CANCELLED in {line.determination.outcome for line in last.lines}
 
 
+@pytest.mark.requirement("spec-47", "spec-48")
 async def test_old_numbers_and_addresses_lead_to_the_current_version(payer: Payer) -> None:
     old = response_of(await payer.submit(first(b.item())))
     new = response_of(await payer.submit(update(info(b.item(quantity={"value": 5, "unit": "unit"}), "changed"))))

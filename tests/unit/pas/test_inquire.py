@@ -102,6 +102,7 @@ NPI_OF_CASE, OTHER_NPI = "1003000126", "1999999999"
         (NPI_OF_CASE, frozenset({OTHER_NPI}), False),
     ],
 )
+@pytest.mark.requirement("spec-53")
 async def test_others_need_the_member_and_the_providers_npi(
     payer: Payer, npi: str, registered: frozenset[str], sees: bool
 ) -> None:
@@ -118,6 +119,7 @@ async def test_the_client_itself_needs_no_npi(payer: Payer) -> None:
     assert len(found(await payer.inquire(asked))) == 1
 
 
+@pytest.mark.requirement("spec-53")
 async def test_another_members_cases_are_not_found(payer: Payer) -> None:
     await payer.submit(b.bundle())
     asked = inquiry(line())

@@ -24,6 +24,7 @@ BOTH = pytest.mark.parametrize("version", BASES)
 
 
 @BOTH
+@pytest.mark.requirement("spec-51", "spec-54", "spec-60", "spec-61")
 async def test_from_request_to_event(
     notified: Notified, subscriber: Subscriber, check: StructureCheck, version: Version
 ) -> None:
@@ -182,6 +183,7 @@ async def test_a_name_that_leads_to_a_private_address_is_not_called(make: Make, 
     assert await notified.status(made) == "requested"
 
 
+@pytest.mark.requirement("spec-59")
 async def test_only_the_case_s_own_client_is_told(notified: Notified, subscriber: Subscriber) -> None:
     await notified.subscribe(subscription(subscriber.url))
     await notified.tell()
@@ -208,6 +210,7 @@ async def test_only_the_case_s_own_client_is_told(notified: Notified, subscriber
         (("org-identifier=RECEIVER",), False),
     ],
 )
+@pytest.mark.requirement("spec-58")
 async def test_filters(notified: Notified, subscriber: Subscriber, filters: tuple[str, ...], told: bool) -> None:
     await notified.subscribe(subscription(subscriber.url, "2.2.1", *filters))
     await notified.tell()

@@ -51,6 +51,7 @@ UNREADABLE: dict[str, bytes] = {
 @BOTH
 @pytest.mark.parametrize("row", UNREADABLE)
 @pytest.mark.requirement("spec-35")
+@pytest.mark.requirement("spec-12", "spec-22", "spec-39")
 async def test_a_fault_of_structure_is_400_and_one_operation_outcome(
     payer: Payer, http: httpx.AsyncClient, row: str, version: str
 ) -> None:
@@ -92,6 +93,7 @@ async def _token(door: httpx.AsyncClient, scope: str) -> str:
     return str(answer.json()["access_token"])
 
 
+@pytest.mark.requirement("spec-4")
 async def test_who_is_not_known_is_401_and_who_may_not_is_403(door: httpx.AsyncClient) -> None:
     """The registered client may change Claims: it gets through to $submit, and not to $inquire's scope."""
     body = encode(b.bundle())
@@ -115,6 +117,7 @@ async def test_a_version_that_is_not_spoken_is_4xx(door: httpx.AsyncClient, base
     assert (answer.status_code, answer.json()["resourceType"]) == (404, "OperationOutcome")
 
 
+@pytest.mark.requirement("spec-39")
 async def test_a_temporary_failure_is_503_and_the_same_request_may_be_sent_again(
     payer: Payer, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

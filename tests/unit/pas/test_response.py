@@ -56,6 +56,7 @@ def _write(path: Path, document: Json) -> None:
 
 @BOTH
 @pytest.mark.parametrize("story", STORIES)
+@pytest.mark.requirement("spec-23", "spec-30", "spec-31", "spec-33", "spec-34")
 async def test_answers_are_valid_and_whole(payer: Payer, check: StructureCheck, story: str, version: Version) -> None:
     request = STORIES[story]()
     answer = await payer.submit(request, version)
@@ -291,6 +292,7 @@ async def test_lines_with_different_periods_have_no_common_one(payer: Payer) -> 
 
 
 @BOTH
+@pytest.mark.requirement("spec-36", "spec-37")
 async def test_less_than_was_asked_for_is_told_as_each_version_wants(payer: Payer, version: Version) -> None:
     case, received = await by_person(payer, Outcome.MODIFIED)
     rendering = Rendering(payer.settings, load_codes(), SHAPES[version])
@@ -326,6 +328,7 @@ async def test_fewer_units_are_certified_in_part_where_the_payer_s_table_says_so
     assert response["preAuthRef"] == action_of(response["item"][0])["number"]
 
 
+@pytest.mark.requirement("spec-36", "spec-37")
 async def test_other_dates_are_granted_in_the_added_item(payer: Payer) -> None:
     case, received = await by_person(payer, Outcome.MODIFIED)
     dates = DatePeriod(date(2026, 10, 1), date(2026, 10, 31))

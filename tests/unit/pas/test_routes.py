@@ -15,6 +15,7 @@ from tests.unit.pas.payer import Payer, response_of
 Json = dict[str, Any]
 
 
+@pytest.mark.requirement("spec-11", "spec-39", "use-1")
 async def test_submit_inquire_and_read(payer: Payer, http: httpx.AsyncClient) -> None:
     submitted = await http.post("/fhir/Claim/$submit", content=encode(b.bundle()))
     assert submitted.status_code == 200

@@ -152,6 +152,7 @@ async def test_two_at_once_with_identical_content_are_one_case(payer: Payer) -> 
     assert len(await payer.cases()) == 1
 
 
+@pytest.mark.requirement("spec-26")
 async def test_what_was_received_and_why_it_was_decided_is_stored(payer: Payer) -> None:
     body = encode(b.bundle())
     response = response_of(json.loads(await payer.submit_bytes(body)))

@@ -99,6 +99,7 @@ REFUSED: dict[str, Callable[[Json], Json]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.requirement("spec-56", "spec-57", "spec-58")
 def test_what_is_not_done_is_refused(check: StructureCheck, name: str) -> None:
     with pytest.raises((BusinessRule, InvalidResource)) as refused:
         accepted(REFUSED[name](subscription(ENDPOINT)), check)
@@ -107,6 +108,7 @@ def test_what_is_not_done_is_refused(check: StructureCheck, name: str) -> None:
 
 
 @pytest.mark.parametrize(("version", "other"), [("2.2.1", "2.0.1"), ("2.0.1", "2.2.1")])
+@pytest.mark.requirement("spec-62")
 def test_each_version_has_its_content(check: StructureCheck, version: Any, other: Any) -> None:
     with pytest.raises(BusinessRule, match="content"):
         accepted(subscription(ENDPOINT, other), check, version)
@@ -123,6 +125,7 @@ def test_headers_are_taken_as_written() -> None:
     assert headers_of(body) == [("Authorization", "Bearer a.b="), ("X-Two", "one  two")]
 
 
+@pytest.mark.requirement("spec-54")
 async def test_create_answers_requested_with_our_id(notified: Notified) -> None:
     body = subscription("http://127.0.0.1:1/hook") | {"id": "theirs", "status": "active"}
     answer = await notified.call("POST", "/fhir/Subscription", body)
@@ -136,6 +139,7 @@ async def test_create_answers_requested_with_our_id(notified: Notified) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.requirement("spec-54")
 async def test_status_says_where_it_stands(notified: Notified, check: StructureCheck, method: str) -> None:
     made = await notified.subscribe(subscription("http://127.0.0.1:1/hook"))
     answer = await notified.call(method, f"/fhir/Subscription/{made}/$status")
@@ -156,6 +160,7 @@ async def test_status_says_where_it_stands(notified: Notified, check: StructureC
     }
 
 
+@pytest.mark.requirement("spec-59")
 async def test_another_s_is_not_there(notified: Notified) -> None:
     body = subscription("http://127.0.0.1:1/hook")
     made = await notified.subscribe(body)

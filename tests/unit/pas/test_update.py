@@ -35,6 +35,7 @@ from tests.unit.pas.payer import Payer, action_of, extension_of, response_of
 
 
 @BOTH
+@pytest.mark.requirement("spec-46", "spec-69", "spec-70", "spec-71", "spec-72")
 async def test_a_chain_adds_changes_and_cancels(payer: Payer, version: Version) -> None:
     """The story of the conformance kit: initial, add an item, change one and cancel one, cancel all."""
     initial = response_of(await payer.submit(first(b.item(1)), version))
@@ -99,6 +100,7 @@ async def test_a_change_that_misses_the_criteria_pends_and_the_old_number_stays_
 
 
 @pytest.mark.parametrize("changes", ["quantity", "dates", "team", "diagnosis"])
+@pytest.mark.requirement("spec-71")
 async def test_a_change_that_is_not_marked_is_noticed(payer: Payer, changes: str) -> None:
     await payer.submit(first(b.item()))
     item: Json = b.item()
