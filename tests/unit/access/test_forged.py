@@ -50,6 +50,7 @@ async def test_an_unknown_header_member_is_ignored(door: Door) -> None:
     assert await door.enter(signed(claims(URL), made_by="us", typ=None))
 
 
+@pytest.mark.requirement("CRD sec-1")
 async def test_a_forged_signature_is_refused(door: Door) -> None:
     stranger = ECKey.generate_key("P-384", {"kid": "ec-1"})
     assert await door.refuses(signed(claims(URL), stranger))
@@ -59,6 +60,7 @@ async def test_a_forged_signature_is_refused(door: Door) -> None:
     assert await door.refuses(f"{head}.{other}.")
 
 
+@pytest.mark.requirement("CRD sec-1")
 async def test_no_algorithm_and_shared_secrets_are_refused(door: Door) -> None:
     content = _part(claims(URL))
     for algorithm in ("none", "None", "NONE"):

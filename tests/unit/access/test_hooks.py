@@ -67,6 +67,7 @@ WRONG_CLAIMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS.keys())
+@pytest.mark.requirement("CRD sec-1")
 async def test_one_wrong_claim_is_enough(door: Door, changes: dict[str, Any]) -> None:
     assert await door.refuses(signed(claims(URL, **changes)))
 
@@ -92,6 +93,7 @@ async def test_no_token_and_other_schemes_are_refused(door: Door) -> None:
             await door.access(request(PATH, headers), BODY)
 
 
+@pytest.mark.requirement("CRD sec-1")
 async def test_a_replay_is_the_same_token_path_and_body(door: Door) -> None:
     token = signed(claims([URL, f"{URL}/feedback"]))
     assert await door.enter(token)

@@ -115,6 +115,7 @@ async def test_discovery_takes_one_too(client: Client, algorithm: str, key: ECKe
 
 
 @pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.requirement("CRD sec-1")
 async def test_without_a_token_or_with_anothers_nobody_is_let_in(client: Client, hook: str) -> None:
     path = f"/cds-services/{hook}-crd"
     forged = client.token(path, key=ECKey.generate_key("P-384", {"kid": "k-ec"}))

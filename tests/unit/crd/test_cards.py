@@ -41,6 +41,7 @@ def configured(**options: Any) -> Json:
 
 
 # --- discovery ----------------------------------------------------------------------------------------------------
+@pytest.mark.requirement("dev-1", "dev-2", "dev-4", "dev-8", "hook-4", "ops-1")
 async def test_discovery_names_services_versions_and_options(endpoint: Endpoint) -> None:
     services = (await endpoint.http.get("/cds-services")).json()["services"]
     assert [(s["id"], s["hook"]) for s in services] == [
@@ -77,6 +78,7 @@ async def test_templates_that_every_client_can_fill_come_first(endpoint: Endpoin
         assert "medications" in service["prefetch"]
 
 
+@pytest.mark.requirement("dev-5", "dev-10", "dev-14")
 async def test_every_kind_of_card_can_be_switched_off(endpoint: Endpoint) -> None:
     services = (await endpoint.http.get("/cds-services")).json()["services"]
     options = {o["code"] for o in services[0]["extension"]["davinci-crd.configuration-options"]}
@@ -89,6 +91,7 @@ async def test_every_kind_of_card_can_be_switched_off(endpoint: Endpoint) -> Non
 
 
 # --- configuration ------------------------------------------------------------------------------------------------
+@pytest.mark.requirement("dev-14", "resp-28")
 async def test_coverage_information_can_be_switched_off(endpoint: Endpoint) -> None:
     response = await endpoint.call(configured(coverage_info=False))
     assert response["systemActions"] == []
@@ -102,12 +105,14 @@ async def test_coverage_information_can_be_switched_off(endpoint: Endpoint) -> N
 @pytest.mark.parametrize(
     ("most", "left"), [(0, 0), (1, 1), (5, 2), (-1, 2), (True, 2), ("1", 2), (None, 2), (1.5, 2)]
 )
+@pytest.mark.requirement("dev-6", "dev-14")
 async def test_no_more_cards_than_wanted(endpoint: Endpoint, most: Any, left: int) -> None:
     response = await endpoint.call(configured(max_cards=most))
     assert len(response["cards"]) == left
     assert len(response["systemActions"]) == 1
 
 
+@pytest.mark.requirement("dev-6", "dev-17")
 async def test_what_we_do_not_know_is_ignored(endpoint: Endpoint) -> None:
     body = configured(coverage_info="false", guideline=0, invented=False, appropriate_use=False)
     response = await endpoint.call(body)
@@ -125,6 +130,7 @@ _any_json = st.recursive(
 
 
 @given(_any_json | st.dictionaries(st.sampled_from(["coverage-info", "claim", "guideline", "max-cards"]), _any_json))
+@pytest.mark.requirement("dev-6")
 def test_any_configuration_is_read(received: Any) -> None:
     configuration = read_configuration(received)
     assert configuration.max_cards >= 0
@@ -133,6 +139,7 @@ def test_any_configuration_is_read(received: Any) -> None:
 
 # --- cards --------------------------------------------------------------------------------------------------------
 @VERSIONS
+@pytest.mark.requirement("resp-5", "resp-18", "resp-19", "resp-2", "dev-24", "dev-25")
 async def test_cards_have_what_the_guides_ask_for(endpoint: Endpoint, version: str) -> None:
     response = await endpoint.call(request(version=version))
     instructions, reference = response["cards"]
@@ -186,6 +193,7 @@ async def test_long_names_keep_the_summary_short(opened: Opened) -> None:
     assert len(response["cards"][1]["summary"]) == 139
 
 
+@pytest.mark.requirement("dev-25")
 async def test_one_card_speaks_of_all_orders_of_a_drug(endpoint: Endpoint) -> None:
     response = await endpoint.call(request(medication_request(), service_request()))
     assert [card["extension"]["davinci-crd.associated-resource"] for card in response["cards"]] == [
@@ -194,11 +202,13 @@ async def test_one_card_speaks_of_all_orders_of_a_drug(endpoint: Endpoint) -> No
     ]
 
 
+@pytest.mark.requirement("found-13")
 async def test_order_select_gives_the_policy_and_no_instructions(endpoint: Endpoint) -> None:
     (card,) = (await endpoint.call(request(hook="order-select")))["cards"]
     assert card["links"]
 
 
+@pytest.mark.requirement("found-13")
 async def test_other_drugs_get_no_cards(endpoint: Endpoint) -> None:
     order = medication_request(medicationCodeableConcept={"text": "Aspirin"})
     assert (await endpoint.call(request(order)))["cards"] == []
@@ -218,6 +228,7 @@ async def test_what_is_no_feedback_is_refused(endpoint: Endpoint, body: Any) -> 
     assert endpoint.store.feedback == []
 
 
+@pytest.mark.requirement("found-37")
 async def test_every_call_is_kept_with_its_answer(endpoint: Endpoint) -> None:
     await endpoint.http.get("/cds-services")
     body = json.dumps(request()).encode()
@@ -233,6 +244,7 @@ async def test_every_call_is_kept_with_its_answer(endpoint: Endpoint) -> None:
     assert {(exchange.client, exchange.requested_at) for exchange in kept} == {("ehr-1", NOW)}
 
 
+@pytest.mark.requirement("sec-1")
 async def test_access_tokens_are_not_kept(endpoint: Endpoint) -> None:
     token = {"access_token": "s3cr3t-token", "token_type": "Bearer"}
     await endpoint.call(request(fhirAuthorization=token, fhirServer="https://ehr.example.org/fhir"))
@@ -243,6 +255,7 @@ async def test_access_tokens_are_not_kept(endpoint: Endpoint) -> None:
     assert json.loads(first.request) == request(fhirServer="https://ehr.example.org/fhir")
 
 
+@pytest.mark.requirement("sec-1")
 async def test_patient_data_stays_out_of_the_log(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     body = request()
     body["prefetch"]["medications"] = {"resourceType": "Medication", "code": "Garbo"}
@@ -251,6 +264,7 @@ async def test_patient_data_stays_out_of_the_log(endpoint: Endpoint, caplog: pyt
     assert "Garbo" not in str([vars(record) for record in caplog.records])
 
 
+@pytest.mark.requirement("resp-4")
 async def test_names_come_from_settings(opened: Opened) -> None:
     settings = Settings(trust_presented_coverage=True, payer_name="Acme Plan", payer_phone="555-0199")
     card = (await opened(settings=settings).call(request()))["cards"][0]

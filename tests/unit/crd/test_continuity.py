@@ -43,6 +43,7 @@ async def answered(endpoint: Endpoint, *orders: Json) -> list[Json]:
     return [sent.get(order["id"], order) for order in orders]
 
 
+@pytest.mark.requirement("resp-36")
 async def test_a_signed_order_with_a_new_id_keeps_its_assertion(endpoint: Endpoint) -> None:
     draft = await annotated(endpoint)
     signed = {**draft, "id": "77", "status": "active", "authoredOn": "2026-12-01T16:00:00Z"}

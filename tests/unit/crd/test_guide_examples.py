@@ -71,6 +71,7 @@ async def test_the_order_sign_example_with_our_payer_is_answered(
     assert [{k: v for k, v in action["resource"].items() if k != "extension"} for action in actions] == received
 
 
+@pytest.mark.requirement("found-29", "found-26")
 async def test_templates_with_fhirpath_are_the_guides_own(
     endpoint: Endpoint, guide: Callable[[str], dict[str, Any]]
 ) -> None:

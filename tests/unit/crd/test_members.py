@@ -76,6 +76,7 @@ async def test_a_member_in_force_is_answered_by_the_policy(opened: Opened, versi
 
 
 @VERSIONS
+@pytest.mark.requirement("resp-44", "resp-42")
 async def test_an_unknown_member_is_not_covered(opened: Opened, version: str) -> None:
     endpoint = opened(members=await directory())
     body = request(version=version, prefetch=presented(subscriberId="M-2"))
@@ -83,6 +84,7 @@ async def test_an_unknown_member_is_not_covered(opened: Opened, version: str) ->
 
 
 @VERSIONS
+@pytest.mark.requirement("resp-44")
 async def test_without_a_member_number_nobody_is_found(opened: Opened, version: str) -> None:
     endpoint = opened(members=await directory())
     body = request(version=version, prefetch=presented(subscriberId=None))
@@ -90,6 +92,7 @@ async def test_without_a_member_number_nobody_is_found(opened: Opened, version: 
 
 
 @VERSIONS
+@pytest.mark.requirement("resp-45")
 async def test_a_coverage_that_is_none_of_the_members_is_not_found(opened: Opened, version: str) -> None:
     endpoint = opened(members=await directory())
     body = request(version=version, prefetch=presented(identifier=[{"system": OURS, "value": "C-9"}]))
@@ -100,6 +103,7 @@ async def test_a_coverage_that_is_none_of_the_members_is_not_found(opened: Opene
 @pytest.mark.parametrize(
     "ended", [{"status": "cancelled"}, {"period": OpenPeriod(None, date(2026, 11, 30))}], ids=["cancelled", "over"]
 )
+@pytest.mark.requirement("resp-45")
 async def test_a_coverage_not_in_force_does_not_cover(opened: Opened, version: str, ended: Any) -> None:
     endpoint = opened(members=await directory(replace(COVERAGE, **ended)))
     told = said(await endpoint.call(request(version=version)))

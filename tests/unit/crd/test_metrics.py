@@ -21,6 +21,7 @@ def measured(endpoint: Endpoint) -> list[Any]:
     return [json.loads(e.response) for e in endpoint.store.exchanges if e.kind == METRIC_DATA]
 
 
+@pytest.mark.requirement("metric-1")
 async def test_an_answer_is_measured_order_by_order(endpoint: Endpoint) -> None:
     aspirin = medication_request(id="mr2", medicationCodeableConcept={"text": "Aspirin"})
     told = said(await endpoint.call(request(medication_request(), aspirin, version="2.2")))

@@ -49,6 +49,7 @@ def rxnorm(text: str) -> Json:
 
 @VERSIONS
 @pytest.mark.parametrize("order", [medication_request(), service_request()], ids=["medication", "service"])
+@pytest.mark.requirement("hook-16", "resp-14", "resp-26", "resp-30", "resp-38", "dev-15", "impl-5")
 async def test_the_drug_needs_authorization_and_a_form(endpoint: Endpoint, version: str, order: Json) -> None:
     response = await endpoint.call(request(order, version=version))
     told = said(response)
@@ -75,6 +76,7 @@ async def test_only_the_newer_shape_has_details_of_its_own(endpoint: Endpoint) -
 
 
 @VERSIONS
+@pytest.mark.requirement("resp-37", "resp-48")
 async def test_the_order_comes_back_untouched(endpoint: Endpoint, version: str) -> None:
     other = {"url": "https://ehr.example.org/note", "valueString": "keep"}
     order = medication_request(
@@ -90,6 +92,7 @@ async def test_the_order_comes_back_untouched(endpoint: Endpoint, version: str) 
     assert resource == order
 
 
+@pytest.mark.requirement("resp-37")
 async def test_digits_come_back_as_written(endpoint: Endpoint) -> None:
     order = medication_request(dispenseRequest={"quantity": {"value": "@@"}})
     body = endpoint.http.build_request("POST", "/cds-services/order-sign-crd", json=request(order)).content
@@ -98,12 +101,14 @@ async def test_digits_come_back_as_written(endpoint: Endpoint) -> None:
 
 
 @VERSIONS
+@pytest.mark.requirement("hook-19", "hook-39", "resp-27", "resp-28", "ops-1")
 async def test_order_select_asks_for_no_documentation(endpoint: Endpoint, version: str) -> None:
     told = said(await endpoint.call(request(hook="order-select", version=version)))
     assert (told["covered"], told["pa-needed"]) == (["covered"], ["auth-needed"])
     assert not {"doc-needed", "doc-purpose", "questionnaire"} & set(told)
 
 
+@pytest.mark.requirement("hook-34")
 async def test_order_select_speaks_of_the_selected_only(endpoint: Endpoint) -> None:
     body = request(medication_request(), service_request(), hook="order-select")
     body["context"]["selections"] = ["ServiceRequest/sr1", "MedicationRequest/unknown"]
@@ -111,6 +116,7 @@ async def test_order_select_speaks_of_the_selected_only(endpoint: Endpoint) -> N
     assert action["resource"]["id"] == "sr1"
 
 
+@pytest.mark.requirement("resp-29", "hook-16")
 async def test_every_order_gets_its_own_action(endpoint: Endpoint) -> None:
     other = medication_request(id="mr2", medicationCodeableConcept=rxnorm("Aspirin 81 MG"))
     device = {
@@ -139,6 +145,7 @@ async def test_every_order_gets_its_own_action(endpoint: Endpoint) -> None:
             "coding": [{"system": HCPCS, "code": "J0000"}]}}]},
     ],
 )  # fmt: skip
+@pytest.mark.requirement("billopt-2", "billopt-3", "found-10", "resp-51")
 async def test_the_drug_is_known_by_any_of_its_names(endpoint: Endpoint, concept: Json) -> None:
     order = medication_request(medicationCodeableConcept=concept)
     assert said(await endpoint.call(request(order)))["pa-needed"] == ["auth-needed"]
@@ -156,6 +163,7 @@ MEDICATION: Json = {"resourceType": "Medication", "id": "m1", "code": {"text": "
 @pytest.mark.parametrize("reference", ["Medication/m1", "https://ehr.example.org/fhir/Medication/m1"])
 @pytest.mark.parametrize("key", ["medications", "medication", "drug"])
 @pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.requirement("found-24")
 async def test_a_prefetched_medication_is_read(endpoint: Endpoint, reference: str, key: str, bare: bool) -> None:
     order = medication_request(medicationCodeableConcept=None, medicationReference={"reference": reference})
     body = request(order)
@@ -170,6 +178,7 @@ async def test_a_contained_medication_is_read(endpoint: Endpoint) -> None:
     assert said(await endpoint.call(request(order)))["pa-needed"] == ["auth-needed"]
 
 
+@pytest.mark.requirement("hook-16", "found-32", "found-34")
 async def test_a_medication_that_did_not_come_leaves_the_answer_open(endpoint: Endpoint) -> None:
     order = medication_request(medicationCodeableConcept=None, medicationReference={"reference": "Medication/m1"})
     old = said(await endpoint.call(request(order, version="2.0")))
@@ -180,6 +189,7 @@ async def test_a_medication_that_did_not_come_leaves_the_answer_open(endpoint: E
     assert "coding" not in new["reason"][0]
 
 
+@pytest.mark.requirement("found-34")
 async def test_a_bad_medication_is_missing_evidence_and_no_failure(endpoint: Endpoint) -> None:
     order = medication_request(medicationCodeableConcept=None, medicationReference={"reference": "Medication/m1"})
     body = request(order)
@@ -208,6 +218,7 @@ START = date(2026, 12, 4)
 
 @VERSIONS
 @pytest.mark.parametrize(("days", "needed"), [(0, "clinical"), (90, "clinical"), (91, "conditional")])
+@pytest.mark.requirement("resp-30")
 async def test_an_authorization_for_the_start_satisfies_and_offers_its_renewal(
     opened: Opened, version: str, days: int, needed: str
 ) -> None:
@@ -340,6 +351,7 @@ async def test_canonicals_without_version_on_request_of_the_payer(opened: Opened
     assert said(await opened(settings=settings).call(request()))["questionnaire"] == [INITIAL_FORM]
 
 
+@pytest.mark.requirement("conf-5", "resp-30")
 async def test_an_answer_does_not_outlive_what_it_rests_on(opened: Opened) -> None:
     def expiry(told: dict[str, list[Any]]) -> str:
         return str(told["expiry-date"][0])
@@ -386,6 +398,7 @@ async def test_what_is_not_the_same_order_gets_another_id(opened: Opened, change
     assert said(await endpoint.call(body))["coverage-assertion-id"] != first
 
 
+@pytest.mark.requirement("found-11")
 async def test_the_database_takes_an_answer_that_is_given_again(opened: Opened, tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
     endpoint = opened(store=store)
@@ -398,6 +411,7 @@ async def test_the_database_takes_an_answer_that_is_given_again(opened: Opened, 
     assert kept.shown["doc-needed"] == ["clinical"]
 
 
+@pytest.mark.requirement("found-11")
 async def test_the_id_leads_to_the_form_from_order_select_on(endpoint: Endpoint) -> None:
     told = said(await endpoint.call(request(hook="order-select")))
     kept = await endpoint.store.assertion(told["coverage-assertion-id"][0])
@@ -410,6 +424,7 @@ async def test_the_id_leads_to_the_form_from_order_select_on(endpoint: Endpoint)
     )
 
 
+@pytest.mark.requirement("resp-35", "resp-29", "resp-36")
 async def test_nothing_is_sent_again_when_nothing_is_new(endpoint: Endpoint) -> None:
     for version in ("2.0", "2.2"):
         first = await endpoint.call(request(version=version))
@@ -430,6 +445,7 @@ async def test_what_has_expired_is_said_again(endpoint: Endpoint) -> None:
         assert len(blocks(again["systemActions"][0]["resource"])) == 1
 
 
+@pytest.mark.requirement("resp-37")
 async def test_our_old_answer_is_replaced_and_others_survive(endpoint: Endpoint) -> None:
     foreign: Json = {
         "url": CRD_COVERAGE_INFORMATION,
@@ -458,6 +474,7 @@ async def test_a_block_of_ours_is_known_by_its_assertion_id(endpoint: Endpoint) 
     assert len(blocks(again["systemActions"][0]["resource"])) == 1
 
 
+@pytest.mark.requirement("resp-32")
 async def test_what_we_said_about_another_coverage_survives(endpoint: Endpoint) -> None:
     order = (await endpoint.call(request()))["systemActions"][0]["resource"]
     body = request(order)

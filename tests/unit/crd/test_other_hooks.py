@@ -87,6 +87,7 @@ FORMS: dict[str, Json] = {
 
 @VERSIONS
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.requirement("hook-33", "resp-26", "hook-16")
 async def test_every_form_of_dispatch_is_understood(endpoint: Endpoint, form: str, version: str) -> None:
     order = medication_request(status="active")
     body = hook_request("order-dispatch", FORMS[form], version=version, medicationRequests=searchset(order))
@@ -99,6 +100,7 @@ async def test_every_form_of_dispatch_is_understood(endpoint: Endpoint, form: st
     assert (told["pa-needed"], told["questionnaire"]) == (["auth-needed"], [f"{INITIAL_FORM}|1.0.0"])
 
 
+@pytest.mark.requirement("hook-30", "resp-29")
 async def test_each_dispatched_order_is_answered_whatever_it_is(endpoint: Endpoint) -> None:
     device = {
         "resourceType": "DeviceRequest",
@@ -125,6 +127,7 @@ async def test_a_dispatched_order_that_did_not_come_is_asked_for(endpoint: Endpo
 
 
 @pytest.mark.parametrize("sent", [None, searchset()])
+@pytest.mark.requirement("found-32")
 async def test_no_order_where_the_client_has_none_is_no_error(endpoint: Endpoint, sent: Any) -> None:
     assert await endpoint.call(dispatched(medicationRequests=sent)) == {"cards": [], "systemActions": []}
 
@@ -148,6 +151,7 @@ async def test_a_dispatched_order_that_breaks_fhir_is_refused(endpoint: Endpoint
 
 # --- appointment-book ---------------------------------------------------------------------------------------------
 @VERSIONS
+@pytest.mark.requirement("hook-26", "resp-26", "hook-16")
 async def test_the_answer_to_an_appointment_stands_on_its_order(endpoint: Endpoint, version: str) -> None:
     body = booked(appointment(), serviceRequests=searchset(service_request(status="active")))
     body["extension"] = {"davinci-crd.requestedVersion": version}
@@ -179,6 +183,7 @@ async def test_an_order_in_two_appointments_is_answered_once(endpoint: Endpoint)
 
 @VERSIONS
 @pytest.mark.parametrize("based_on", [None, [{"reference": "ServiceRequest/gone"}], [{"display": "x"}]])
+@pytest.mark.requirement("hook-26", "hook-16")
 async def test_without_its_order_the_appointment_is_answered(endpoint: Endpoint, version: str, based_on: Any) -> None:
     drug = {"coding": [{"system": HCPCS, "code": "J0000"}]}
     named = booked(appointment(basedOn=based_on, serviceType=[drug]))
@@ -210,6 +215,7 @@ ENCOUNTER = pytest.mark.parametrize("hook", ["encounter-start", "encounter-disch
 
 
 @ENCOUNTER
+@pytest.mark.requirement("resp-27", "resp-28", "ops-1")
 async def test_active_orders_of_the_drug_are_told_what_they_need(endpoint: Endpoint, hook: str) -> None:
     orders = searchset(
         medication_request(status="active"),
@@ -232,6 +238,7 @@ def facts_of(action: Json) -> dict[str, list[Any]]:
 
 @ENCOUNTER
 @pytest.mark.parametrize("prefetch", [None, {}, {"coverage": None, "medicationRequests": searchset(ASPIRIN)}])
+@pytest.mark.requirement("found-13")
 async def test_with_nothing_to_say_an_encounter_gets_no_cards(endpoint: Endpoint, hook: str, prefetch: Any) -> None:
     body = hook_request(hook, {})
     body["prefetch"] = prefetch
@@ -256,6 +263,7 @@ async def test_one_order_keeps_its_id_from_selecting_to_discharge(endpoint: Endp
 
 
 @VERSIONS
+@pytest.mark.requirement("resp-35")
 async def test_nothing_is_sent_again_at_dispatch(endpoint: Endpoint, version: str) -> None:
     order = (await endpoint.call(request(version=version)))["systemActions"][0]["resource"]
     body = dispatched(medicationRequests=searchset({**order, "status": "active"}))
@@ -303,6 +311,7 @@ async def test_answers_have_the_structure_that_kits_check(opened: Opened, hook: 
     assert "null" not in json.dumps(response)
 
 
+@pytest.mark.requirement("resp-32")
 async def test_coverages_of_one_order_have_ids_of_their_own(endpoint: Endpoint) -> None:
     order = (await endpoint.call(request()))["systemActions"][0]["resource"]
     body = request(order)

@@ -38,6 +38,7 @@ def with_coverage(*resources: Any, **changes: Any) -> Json:
 
 # --- 400: not JSON, not CDS Hooks, not FHIR -----------------------------------------------------------------------
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"hook": NaN}', b"[" * 200 + b"]" * 200])
+@pytest.mark.requirement("hook-9", "hook-10", "hook-13")
 async def test_what_is_not_json_is_refused(endpoint: Endpoint, body: bytes) -> None:
     response = await endpoint.http.post("/cds-services/order-sign-crd", content=body)
     assert response.status_code in {400, 413}
@@ -63,6 +64,7 @@ async def test_too_many_bytes_are_not_read(opened: Opened) -> None:
         ({"fhirServer": 7}, "fhirServer"),
     ],
 )
+@pytest.mark.requirement("hook-9", "hook-10", "hook-13")
 async def test_the_envelope_has_a_shape(endpoint: Endpoint, change: Json, expression: str) -> None:
     body = {name: value for name, value in {**request(), **change}.items() if value is not None}
     issues = await endpoint.refused(body, 400, "order-sign-crd")
@@ -88,6 +90,7 @@ async def test_a_request_is_an_object(endpoint: Endpoint, body: Any) -> None:
         ("selections", [3], "context.selections[0]"),
     ],
 )
+@pytest.mark.requirement("hook-10", "hook-13")
 async def test_the_context_has_a_shape(endpoint: Endpoint, member: str, value: Any, expression: str) -> None:
     body = request(hook="order-select")
     body["context"][member] = value
@@ -113,6 +116,7 @@ async def test_the_context_has_a_shape(endpoint: Endpoint, member: str, value: A
         ),
     ],
 )
+@pytest.mark.requirement("hook-10", "hook-13", "hook-14")
 async def test_an_order_that_breaks_fhir_is_refused_with_its_place(
     endpoint: Endpoint, order: Json, expression: str
 ) -> None:
@@ -144,6 +148,7 @@ async def test_one_id_is_one_order(endpoint: Endpoint) -> None:
     assert issues[0]["code"] == "duplicate"
 
 
+@pytest.mark.requirement("found-33", "hook-23")
 async def test_unexpected_elements_are_ignored(endpoint: Endpoint) -> None:
     body = request(medication_request(invented="x"), notHooks=1)
     body["context"]["invented"] = {}
@@ -191,6 +196,7 @@ async def test_the_version_that_the_payer_prefers(opened: Opened) -> None:
     ("error", "status"), [(NotAuthenticated("Not authenticated."), 401), (Forbidden("No."), 403)]
 )
 @pytest.mark.parametrize("path", ["", "/order-sign-crd", "/order-sign-crd/feedback", "/none"])
+@pytest.mark.requirement("hook-9", "sec-1")
 async def test_who_may_not_call_learns_nothing(opened: Opened, error: ServiceError, status: int, path: str) -> None:
     async def nobody(request: Request, body: bytes) -> Caller:
         raise error
@@ -227,6 +233,7 @@ async def test_an_unknown_service_is_not_found(endpoint: Endpoint, service: str)
     "prefetch",
     [None, {}, {"patient": None}, {"coverage": {"resourceType": "OperationOutcome", "issue": []}}],
 )
+@pytest.mark.requirement("hook-9", "hook-10")
 async def test_coverage_that_was_not_sent_is_asked_for(endpoint: Endpoint, prefetch: Json | None) -> None:
     (issue,) = await endpoint.refused(request(prefetch=prefetch), 412)
     assert issue["expression"] == ["prefetch.coverage"]
@@ -256,6 +263,7 @@ async def test_coverage_that_was_not_sent_is_asked_for(endpoint: Endpoint, prefe
     ],
 )  # fmt: skip
 @VERSIONS
+@pytest.mark.requirement("hook-9", "hook-10", "hook-13")
 async def test_a_coverage_that_is_not_one_of_ours_is_refused(endpoint: Endpoint, sent: Any, version: str) -> None:
     body = request(version=version)
     body["prefetch"] = {"coverage": sent}
@@ -298,6 +306,7 @@ async def test_the_coverage_keeps_the_name_that_the_client_gave_it(endpoint: End
         {"period": {"end": "2026-11"}},
     ],
 )
+@pytest.mark.requirement("resp-45", "resp-42")
 async def test_a_coverage_not_in_force_does_not_cover(endpoint: Endpoint, changes: Json) -> None:
     prefetch = {"coverage": searchset(coverage(**changes), payer())}
     old = said(await endpoint.call(request(prefetch=prefetch)))
@@ -331,6 +340,7 @@ async def test_a_coverage_that_began_after_the_service_does_not_cover_it(endpoin
     assert (told["covered"], "info-needed" in told) == (["not-covered"], False)
 
 
+@pytest.mark.requirement("resp-43")
 async def test_without_member_records_nobody_is_known(opened: Opened) -> None:
     endpoint = opened(settings=Settings())
     old = said(await endpoint.call(request()))
@@ -357,6 +367,7 @@ async def test_somebody_elses_coverage_or_order_is_not_decided(endpoint: Endpoin
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.2"])
+@pytest.mark.requirement("hook-16", "resp-29")
 async def test_another_drug_is_told_that_we_have_no_rule(endpoint: Endpoint, version: str) -> None:
     order = medication_request(medicationCodeableConcept={"text": "Aspirin"})
     told = said(await endpoint.call(request(order, version=version)))
@@ -382,6 +393,7 @@ class LateStore(MemoryStore):
 
 
 @pytest.mark.parametrize("store", [SlowStore, LateStore])
+@pytest.mark.requirement("found-2", "resp-43", "impl-2")
 async def test_records_that_do_not_answer_end_in_an_answer(opened: Opened, store: type[MemoryStore]) -> None:
     endpoint = opened(store=store(), settings=Settings(trust_presented_coverage=True, hook_seconds=0.01))
     told = said(await endpoint.call(request(version="2.2")))
@@ -411,6 +423,7 @@ class BrokenStore(MemoryStore):
 
 
 @pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.requirement("found-11", "resp-43", "impl-2")
 async def test_without_a_database_the_answer_promises_nothing(
     opened: Opened, reads: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -72,6 +72,7 @@ def codes(response: httpx.Response) -> list[str]:
     return [c["code"] for reason in said(response.json())["reason"] for c in reason.get("coding", ())]
 
 
+@pytest.mark.requirement("CRD found-5")
 async def test_an_order_without_any_prefetch_is_answered_from_the_ehr(answer: Answer) -> None:
     medication = {"resourceType": "Medication", "id": "m1", "code": CODED["medicationCodeableConcept"]}
     with served(but(Medication=medication)) as server:
@@ -90,6 +91,7 @@ async def test_what_the_ehr_did_not_give_is_mentioned_where_it_decides_nothing(a
     assert "The patient's record could not be read from the EHR." in texts(response)
 
 
+@pytest.mark.requirement("CRD resp-43", "CRD found-32")
 async def test_a_medication_that_cannot_be_read_leaves_the_answer_open(answer: Answer) -> None:
     with served(but(Medication=fhir(outcome(), 500))) as server:
         response = await answer(server.base, BY_REFERENCE)
@@ -102,6 +104,7 @@ async def test_a_medication_that_cannot_be_read_leaves_the_answer_open(answer: A
     assert any("could not be read from the EHR" in text for text in texts(older))
 
 
+@pytest.mark.requirement("CRD resp-43")
 async def test_a_payer_that_cannot_be_read_is_neither_ours_nor_foreign(answer: Answer) -> None:
     with served(but(Coverage=searchset(coverage()), Organization=fhir(outcome(), 500))) as server:
         response = await answer(server.base)
@@ -117,6 +120,7 @@ async def test_a_payer_that_was_read_and_is_foreign_is_refused(answer: Answer) -
 
 
 @pytest.mark.parametrize("server", [None, "https://10.0.0.1/fhir", "https://ehr.example.org/fhir"])
+@pytest.mark.requirement("CRD hook-9")
 async def test_a_coverage_that_cannot_be_asked_for_is_a_412_that_names_the_key(
     answer: Answer, server: str | None
 ) -> None:
@@ -131,12 +135,14 @@ async def test_a_coverage_that_the_ehr_does_not_give_is_a_412_that_says_so(answe
     assert "could not be read" in response.json()["issue"][0]["diagnostics"]
 
 
+@pytest.mark.requirement("CRD hook-13", "CRD found-32")
 async def test_a_patient_without_coverage_is_refused_as_before(answer: Answer) -> None:
     with served(but(Coverage=searchset())) as server:
         response = await answer(server.base)
     assert response.status_code == 400
 
 
+@pytest.mark.requirement("CRD found-2", "CRD found-34", "CRD impl-2")
 async def test_a_slow_ehr_does_not_keep_the_answer(answer: Answer) -> None:
     with served(never) as server:
         response = await answer(server.base, prefetch=SENT, seconds=0.6)

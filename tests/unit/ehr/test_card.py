@@ -68,6 +68,7 @@ def chart_of(*conditions: Json, **different: Response) -> Callable[[Asked], Resp
     return answer
 
 
+@pytest.mark.requirement("CRD resp-39")
 async def test_the_record_is_read_for_the_card(card: Hook) -> None:
     with served(chart_of(condition())) as server:
         answered, _, left = (await card(server)).partition("Still to be answered")

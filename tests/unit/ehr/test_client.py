@@ -230,6 +230,7 @@ async def test_a_reference_is_to_this_server_or_to_none(
     assert ehr.named(reference) == named
 
 
+@pytest.mark.requirement("CRD sec-1")
 async def test_neither_token_nor_patient_is_in_a_log_line_or_an_error(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:

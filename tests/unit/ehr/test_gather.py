@@ -103,6 +103,7 @@ def names(records: Records) -> set[str]:
     return {f"{e.resource['resourceType']}/{e.resource['id']}" for e in records.entries.all_entries}
 
 
+@pytest.mark.requirement("CRD found-5", "CRD found-28")
 async def test_everything_that_is_missing_is_fetched(gathered: Gathered) -> None:
     with served(good) as server:
         records = await gathered(hook(server.base, BY_REFERENCE))
@@ -124,6 +125,7 @@ async def test_five_missing_items_are_asked_for_at_once(gathered: Gathered) -> N
     assert server.most_open == 5
 
 
+@pytest.mark.requirement("CRD found-24")
 async def test_what_was_sent_is_not_asked_for(gathered: Gathered) -> None:
     sent = {
         "patient": patient(),
@@ -313,6 +315,7 @@ async def test_a_patient_reference_serves_as_an_id(gathered: Gathered) -> None:
 SENT = {"coverage": searchset(coverage(), payer())}
 
 
+@pytest.mark.requirement("CRD found-2")
 async def test_a_slow_server_costs_no_more_than_the_deadline(gathered: Gathered) -> None:
     with served(never) as server:
         records = await gathered(hook(server.base, BY_REFERENCE, prefetch=SENT), seconds=0.2)
@@ -392,6 +395,7 @@ async def test_an_encounter_is_read_where_somebody_needs_it(gathered: Gathered) 
     assert [e["id"] for e in records.all("Encounter")] == ["e1"]
 
 
+@pytest.mark.requirement("CRD sec-1")
 async def test_neither_token_nor_patient_is_logged(gathered: Gathered, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with served(but(Medication=fhir(outcome(text="Garbo"), 500))) as server:

@@ -73,6 +73,7 @@ def test_a_listed_server_is_called_at_its_base(address: str, base: str) -> None:
         "",
     ],
 )
+@pytest.mark.requirement("CRD sec-1")
 def test_no_other_server_is_called(address: str) -> None:
     assert server_within(address, LISTED) is None
 
