@@ -17,13 +17,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A definition of a package. `contexts` are added; `constraint` is (key, the expression as it was meant)."""
+    """A definition of a package. `contexts` are added; `constraint` is (key, the expression as it was meant).
+
+    Constraints of `dropped` keys are left out.
+    """
 
     package: str
     definition: str
     why: str
     contexts: tuple[tuple[str, str], ...] = ()
     constraint: tuple[str, str] | None = None
+    dropped: tuple[str, ...] = ()
 
 
 _ITEM: Final = (("element", "ClaimResponse.item"),)
@@ -46,9 +50,22 @@ CORRECTIONS: Final = (
     Correction("pas-2.0.1", "extension-administrationReferenceNumber", _SLICED, _ITEM),
     Correction(
         "pas-2.2.1",
+        "extension-itemAuthorizedProvider",
+        "profile-claimresponse slices it at the root of ClaimResponse, and its own context leaves that place out",
+        (("element", "ClaimResponse"),),
+    ),
+    Correction(
+        "pas-2.2.1",
         "extension-revenueCode",
         "itemAuthorizedDetail has it as a part, and its own context is ClaimResponse.addItem alone",
         (("extension", _DETAIL),),
+    ),
+    Correction(
+        "dtr-2.0.1",
+        "dtr-qpackage-output-parameters",
+        "its snapshot repeats two constraints of Bundle, where %resource is the Parameters around it: no package can"
+        " meet them there (they hold for the package itself, by its own profile)",
+        dropped=("bdl-3", "bdl-4"),
     ),
 )
 
@@ -91,10 +108,24 @@ def _read(archive: Path, definition: str) -> Json:
 
 
 def _corrected(definition: Json, correction: Correction) -> Json:
-    definition["context"] += [{"type": kind, "expression": place} for kind, place in correction.contexts]
+    if correction.contexts:
+        definition["context"] += [{"type": kind, "expression": place} for kind, place in correction.contexts]
+    if len(_drop(definition, correction.dropped)) < len(correction.dropped):
+        raise LookupError(f"{correction.definition} has not all of {correction.dropped}")
     if correction.constraint and not _replace(definition, correction.constraint):
         raise LookupError(f"{correction.definition} has no {correction.constraint[0]}")
     return definition
+
+
+def _drop(definition: Json, keys: tuple[str, ...]) -> set[str]:
+    """Which of the keys there were."""
+    found = set()
+    for element in definition["snapshot"]["element"]:
+        stated = element.get("constraint", ())
+        found |= {one["key"] for one in stated if one["key"] in keys}
+        if stated:
+            element["constraint"] = [one for one in stated if one["key"] not in keys]
+    return found
 
 
 def _replace(definition: Json, constraint: tuple[str, str]) -> bool:

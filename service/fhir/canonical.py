@@ -166,6 +166,7 @@ PAS_INFO_CANCELLED: Final = _PAS + "StructureDefinition/modifierextension-infoCa
 PAS_CARE_TEAM_CLAIM_SCOPE: Final = _PAS_EXTENSION + "careTeamClaimScope"
 PAS_DOCUMENT_INFORMATION: Final = _PAS_EXTENSION + "documentInformation"  # 2.2.1
 PAS_SERVICE_LINE_NUMBER: Final = _PAS_EXTENSION + "serviceLineNumber"
+PAS_CONTENT_MODIFIER: Final = _PAS_EXTENSION + "contentModifier"
 PAS_LINE_NUMBER: Final = _PAS_EXTENSION + "paLineNumber"  # 2.0.1 Task input
 
 # --- Subscriptions R5 backport for R4, 1.1.0 --------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Final
 
 from service.fhir.build import Json, extension, period
 from service.fhir.canonical import (
+    PAS_ADMINISTRATION_REFERENCE,
     PAS_CERTIFICATION_TYPE,
     PAS_ITEM_CATEGORY,
     PAS_ITEM_TRACE_NUMBER,
@@ -19,11 +20,14 @@ from service.pas.elements import extensions
 from service.pas.response_items import (
     Answered,
     authorized_providers,
+    earlier_numbers,
     granted_quantity,
     issue_and_period,
+    provider_type,
     reviewed,
     stay_extensions,
 )
+from service.pas.shape import Rendering
 from service.policy.decision import Outcome
 
 _EXTENSION: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-"
@@ -50,11 +54,10 @@ def add_items(lines: list[Answered]) -> list[Json]:
 
 def _add_item(answered: Answered) -> Json:
     item, codes = answered.item, answered.rendering.codes
-    providers = authorized_providers(answered)
     made: Json = {
         "extension": list(_extensions(answered)),
         "itemSequence": [answered.line.determination.sequence],
-        "provider": [{"reference": url} for url in providers],
+        "provider": [_provider(url, answered.rendering) for url in authorized_providers(answered)],
         **{name: item[name] for name in _AS_ASKED if name in item},
         **_serviced(answered),
         **{name: item[name] for name in _PLACES if name in item},
@@ -69,10 +72,18 @@ def _add_item(answered: Answered) -> Json:
     return {name: value for name, value in made.items() if value not in (None, [])}
 
 
+def _provider(full_url: str, rendering: Rendering) -> Json:
+    kind = provider_type(rendering)
+    return {"extension": [kind], "reference": full_url} if kind else {"reference": full_url}
+
+
 def _extensions(answered: Answered) -> Iterator[Json]:
     for url in _MIRRORED:
         yield from extensions(answered.item, url)
     yield from issue_and_period(answered)
+    yield from earlier_numbers(answered)
+    # What it was asked for by while it waited: nothing is modified but what a reviewer decides.
+    yield extension(PAS_ADMINISTRATION_REFERENCE, valueString=answered.line.reference_number)
     if "category" in answered.item:
         yield {"url": PAS_ITEM_CATEGORY, "valueCodeableConcept": answered.item["category"]}
     if "revenue" in answered.item:

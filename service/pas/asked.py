@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from service.errors import NotFound
 from service.fhir.build import Json
@@ -13,11 +12,7 @@ from service.pas.filed import filed
 from service.pas.information import information_entries
 from service.pas.response import claim_response
 from service.pas.shape import Rendering, Shape
-from service.policy.case import CaseId
 from service.ports import Caller
-
-# A Task's id is its case's id and a word.
-_CASE_ID: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +27,9 @@ class Asked:
         given = self.dependencies
         rendering = Rendering(given.settings, given.codes, self.shape)
         full_url = rendering.own_url(kind, resource_id)
-        by_number = await given.store.case_by_number(resource_id) if kind == "CommunicationRequest" else None
-        case_id = by_number.id if by_number else CaseId(resource_id[:_CASE_ID])
-        found = await given.store.case(case_id)
+        # Both are known by the control number of what they ask for.
+        by_number = await given.store.case_by_number(resource_id)
+        found = await given.store.case(by_number.id) if by_number else None
         if found is not None and found[0].client == caller.client:
             case = filed(*found, given.settings)
             response = claim_response(case.case, case.received, rendering, PAS_CLAIM_RESPONSE)

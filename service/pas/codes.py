@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +45,8 @@ class X12Codes:
 
     `cancel` and `appeal` are certification types; `urgent` are codings of level of service, certification type
     or priority, any of which makes a request urgent. `fewer_units` is what a line is called that was modified in its
-    quantity alone, None when that is no name of its own.
+    quantity alone, None when that is no name of its own. `report_types` (X12 755) and `content_modifiers` (LOINC) say
+    more of a document that is asked for, by its LOINC code.
     """
 
     review_actions: Mapping[Outcome, tuple[str, str]]
@@ -56,6 +57,8 @@ class X12Codes:
     appeal: Codings
     urgent: Codings
     fewer_units: tuple[str, str] | None = None
+    report_types: Mapping[str, str] = field(default_factory=dict)
+    content_modifiers: Mapping[str, str] = field(default_factory=dict)
 
     def review_action(self, outcome: Outcome, granted: Granted | None = None) -> Json:
         """The reviewActionCode of a decided line; `granted` is what it was granted where that is less."""
@@ -87,6 +90,8 @@ def load_codes(path: Path | None = None) -> X12Codes:
             | _codings(X12_CERTIFICATION_TYPE, table["urgent"]["certification"])
             | _codings(PROCESS_PRIORITY, table["urgent"]["priority"]),
             fewer_units=_action(actions["fewer-units"]) if "fewer-units" in actions else None,
+            report_types=dict(table.get("report-type", {})),
+            content_modifiers=dict(table.get("content-modifier", {})),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
         raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault

@@ -72,6 +72,15 @@ def trace_of(item: Mapping[str, Any]) -> str | None:
     return text_of(identifier or {}, "value")
 
 
+def diagnoses_of(claim: Mapping[str, Any], item: Mapping[str, Any]) -> Iterator[Json]:
+    """The diagnosisCodeableConcept of each Claim.diagnosis that the item points to, in the Claim's order."""
+    pointed = numbers(item, "diagnosisSequence")
+    for diagnosis in listed(claim, "diagnosis"):
+        concept = object_of(diagnosis, "diagnosisCodeableConcept")
+        if concept is not None and diagnosis.get("sequence") in pointed:
+            yield concept
+
+
 def codings(concept: object) -> list[tuple[str | None, str]]:
     """(system, code) of each coding of a CodeableConcept that has a code."""
     if not isinstance(concept, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -11,15 +11,19 @@ from service.fhir.build import Json, code_concept, entry, extension, identifier,
 from service.fhir.canonical import (
     LOINC,
     NPI,
+    PAS_COMMUNICATED_DIAGNOSIS,
     PAS_COMMUNICATION_REQUEST,
+    PAS_CONTENT_MODIFIER,
     PAS_ITEM_TRACE_NUMBER,
     PAS_LINE_NUMBER,
     PAS_SERVICE_LINE_NUMBER,
     PAS_TASK,
     PAS_TEMP_CODES,
+    X12_REPORT_TYPE,
 )
 from service.pas import elements
-from service.pas.elements import identifier_of, identifiers, instant, listed, object_of
+from service.pas.elements import diagnoses_of, identifier_of, identifiers, instant, object_of
+from service.pas.filed import items_of
 from service.pas.intake import Received
 from service.pas.numbers import control_number
 from service.pas.shape import NEWEST, Rendering
@@ -78,20 +82,29 @@ def communication_references(case: Case, rendering: Rendering) -> list[Json]:
 
 
 def information_entries(case: Case, response: Json, received: Received, rendering: Rendering) -> list[Json]:
-    """A CommunicationRequest for each thing asked for, and a Task for each way of asking (ainfo-7).
+    """A CommunicationRequest and a Task for each thing asked for, both known by its control number.
 
-    `response` is the case's ClaimResponse, whose references they share.
+    So no Task mixes ways of asking, as the guide wants it (ainfo-7). `response` is the case's ClaimResponse, whose
+    references they share.
     """
     asked = open_requests(case)
-    entries = [entry(_communication_url(one, rendering), _communication(one, response, rendering)) for one in asked]
-    for code, wanted in (
-        ("attachment-request-questionnaire", [one for one in asked if _is_form(one)]),
-        ("attachment-request-code", [one for one in asked if not _is_form(one)]),
-    ):
-        if wanted:
-            task = _task(code, wanted, (case, response, received), rendering)
-            entries.append(entry(rendering.own_url("Task", task["id"]), task))
-    return entries
+    items = items_of(case, received.claim)
+    told = [_Told(one, items.get(one.sequence) or {}, response, received, rendering) for one in asked]
+    return [
+        *(entry(_communication_url(one.asked, rendering), _communication(one)) for one in told),
+        *(entry(rendering.own_url("Task", one.asked.control_number), _task(one)) for one in told),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One thing asked for on a line, the Claim.item of the line, and all that it is told with."""
+
+    asked: InfoRequest
+    item: Json
+    response: Json
+    received: Received
+    rendering: Rendering
 
 
 def _by_rules(line: CaseLine) -> bool:
@@ -121,11 +134,13 @@ def _control(asked: InfoRequest, rendering: Rendering) -> Json:
     return identifier(f"{rendering.settings.base_url}{CONTROL_NUMBERS}", asked.control_number)
 
 
-def _communication(asked: InfoRequest, response: Json, rendering: Rendering) -> Json:
+def _communication(told: _Told) -> Json:
     """The line's number stands at the root in 2.2.1, with the payload in 2.0.1 (pas.md trap 19)."""
+    asked, response, rendering = told.asked, told.response, told.rendering
     line = [extension(PAS_SERVICE_LINE_NUMBER, valuePositiveInt=asked.sequence)]
     newest = rendering.shape.version == NEWEST
-    content = _QUESTIONNAIRE if _is_form(asked) else asked.loinc
+    report = None if _is_form(asked) else rendering.codes.report_types.get(str(asked.loinc))
+    about = [*([] if newest else line), *_diagnoses(told), *_modifiers(asked, rendering)]
     made: Json = prune(
         {
             "resourceType": "CommunicationRequest",
@@ -134,8 +149,9 @@ def _communication(asked: InfoRequest, response: Json, rendering: Rendering) -> 
             "extension": line if newest else [],
             "identifier": [_control(asked, rendering)],
             "status": "active",
+            "category": [code_concept(X12_REPORT_TYPE, report)] if report else [],
             "medium": [code_concept(PAS_TEMP_CODES, "CDEX")],
-            "payload": [{"extension": [] if newest else line, "contentString": content}],
+            "payload": [{"extension": about, "contentString": _QUESTIONNAIRE if _is_form(asked) else asked.loinc}],
             "authoredOn": instant(asked.asked_at),
             "requester": response["insurer"],
             "recipient": [response["requestor"]],
@@ -146,39 +162,50 @@ def _communication(asked: InfoRequest, response: Json, rendering: Rendering) -> 
     return made
 
 
-def _task(code: str, asked: Sequence[InfoRequest], around: tuple[Case, Json, Received], rendering: Rendering) -> Json:
-    """The payer asks, the provider owns it (trap 18). `around`: the case, its ClaimResponse, the request."""
-    case, response, received = around
+def _diagnoses(told: _Told) -> list[Json]:
+    """For what the line is asked for."""
+    found = diagnoses_of(told.received.claim, told.item)
+    return [{"url": PAS_COMMUNICATED_DIAGNOSIS, "valueCodeableConcept": concept} for concept in found]
+
+
+def _modifiers(asked: InfoRequest, rendering: Rendering) -> list[Json]:
+    """How much of a document is wanted, where the payer's table says it."""
+    code = None if _is_form(asked) else rendering.codes.content_modifiers.get(str(asked.loinc))
+    return [extension(PAS_CONTENT_MODIFIER, valueCodeableConcept=code_concept(LOINC, code))] if code else []
+
+
+def _task(told: _Told) -> Json:
+    """The payer asks, the provider owns it (trap 18)."""
+    asked, response, rendering = told.asked, told.response, told.rendering
     settings = rendering.settings
-    items = {item.get("sequence"): item for item in listed(received.claim, "item")}
-    owner = _provider(received)
+    owner = _provider(told.received)
     address = f"{settings.base_url}{rendering.shape.base}/$submit-attachment"
+    kind = "attachment-request-questionnaire" if _is_form(asked) else "attachment-request-code"
     made: Json = prune(
         {
             "resourceType": "Task",
-            "id": f"{case.id}-{code.rpartition('-')[2]}",
+            "id": asked.control_number,
             "meta": {"profile": [PAS_TASK]},
-            "identifier": [_control(one, rendering) for one in asked],
+            "identifier": [_control(asked, rendering)],
             "status": "requested",
+            "statusReason": {"text": asked.text},
             "intent": "order",
-            "code": code_concept(PAS_TEMP_CODES, code),
+            "code": code_concept(PAS_TEMP_CODES, kind),
             "for": response["patient"],
-            "authoredOn": instant(max(one.asked_at for one in asked)),
+            "authoredOn": instant(asked.asked_at),
             "requester": {"identifier": identifier(settings.payer_id_system, settings.payer_id)},
             "owner": {"identifier": owner} if owner else None,
             "reasonCode": code_concept(PAS_TEMP_CODES, "priorAuthorization"),
             "reasonReference": response["request"],
-            "restriction": {"period": {"end": instant(min(one.due for one in asked))}},
-            "input": [
-                {"type": code_concept(PAS_TEMP_CODES, "payer-url"), "valueUrl": address},
-                *(_input(one, items.get(one.sequence) or {}, rendering) for one in asked),
-            ],
+            "restriction": {"period": {"end": instant(asked.due)}},
+            "input": [{"type": code_concept(PAS_TEMP_CODES, "payer-url"), "valueUrl": address}, _input(told)],
         }
     )
     return made
 
 
-def _input(asked: InfoRequest, item: Json, rendering: Rendering) -> Json:
+def _input(told: _Told) -> Json:
+    asked, item, rendering = told.asked, told.item, told.rendering
     newest = rendering.shape.version == NEWEST
     if newest:
         line = extension(PAS_SERVICE_LINE_NUMBER, valuePositiveInt=asked.sequence)
@@ -191,7 +218,9 @@ def _input(asked: InfoRequest, item: Json, rendering: Rendering) -> Json:
         kind, value = "questionnaire-context", {"valueString": _trace(asked, item, rendering)["value"]}
     else:
         kind, value = "questionnaires-needed", {"valueIdentifier": _trace(asked, item, rendering)}
-    return {"extension": [line], "type": code_concept(PAS_TEMP_CODES, kind), **value}
+    # 2.0.1 allows the modifier with a payload alone.
+    modifiers = _modifiers(asked, rendering) if newest else []
+    return {"extension": [line, *modifiers], "type": code_concept(PAS_TEMP_CODES, kind), **value}
 
 
 def _trace(asked: InfoRequest, item: Json, rendering: Rendering) -> Json:

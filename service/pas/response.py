@@ -23,7 +23,14 @@ from service.pas.codes import Reject
 from service.pas.elements import instant, listed, object_of
 from service.pas.information import communication_references, information_entries
 from service.pas.intake import CLAIM, Received
-from service.pas.response_items import WAITING, Shared, answered_lines, response_items, reviewed
+from service.pas.response_items import (
+    WAITING,
+    Shared,
+    answered_lines,
+    claim_providers,
+    response_items,
+    reviewed,
+)
 from service.pas.shape import Rendering
 from service.policy.case import Case
 from service.policy.decision import Outcome
@@ -61,7 +68,8 @@ def claim_response(case: Case, received: Received, rendering: Rendering, profile
         # Only a whole that is granted: clients read preAuthRef as "approved", whatever the lines say (trap 2).
         shell["preAuthRef"] = case.authorization_number
         shell["preAuthPeriod"] = _whole_period(case)
-        if rendering.shape.root_number:
+        if rendering.shape.tells_whole:
+            shell["extension"] += claim_providers(received, rendering)
             # The number alone: the review action's code is not allowed there (trap 7).
             shell["adjudication"] = [reviewed(extension("number", valueString=case.authorization_number))]
     return _ordered(shell)

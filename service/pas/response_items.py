@@ -27,7 +27,7 @@ from service.fhir.canonical import (
     X12_ENTITY_TYPE,
 )
 from service.pas import elements
-from service.pas.elements import codings, extensions, listed, numbers, object_of
+from service.pas.elements import codings, diagnoses_of, extensions, listed, numbers, object_of
 from service.pas.filed import items_of
 from service.pas.intake import Received
 from service.pas.shape import Rendering
@@ -120,6 +120,12 @@ def previous_number(line: CaseLine) -> str | None:
     return previous.number if previous and previous.number != line.authorization_number else None
 
 
+def earlier_numbers(answered: Answered) -> Iterator[Json]:
+    """The number that was valid before the one that the line has, if any."""
+    if previous := previous_number(answered.line):
+        yield extension(PAS_AUTHORIZATION_NUMBER, valueString=previous)
+
+
 def stay_extensions(answered: Answered) -> Iterator[Json]:
     """Dates of admission and discharge as the Claim tells them (2.2.1)."""
     if not answered.rendering.shape.tells_stay:
@@ -140,8 +146,7 @@ def _extensions(answered: Answered) -> Iterator[Json]:
     granted = line.determination.outcome in GRANTED
     if granted:
         yield from issue_and_period(answered)
-    if previous := previous_number(line):
-        yield extension(PAS_AUTHORIZATION_NUMBER, valueString=previous)
+    yield from earlier_numbers(answered)
     if not granted:
         # X12 REF*NT: what a request that has no authorization number is asked for by.
         yield extension(PAS_ADMINISTRATION_REFERENCE, valueString=line.reference_number)
@@ -159,11 +164,8 @@ def _extensions(answered: Answered) -> Iterator[Json]:
 
 def _diagnoses(answered: Answered) -> Iterator[Json]:
     """The diagnoses that the line points to, as they were communicated."""
-    pointed = numbers(answered.item, "diagnosisSequence")
-    for diagnosis in listed(answered.received.claim, "diagnosis"):
-        concept = object_of(diagnosis, "diagnosisCodeableConcept")
-        if concept is not None and diagnosis.get("sequence") in pointed:
-            yield {"url": PAS_COMMUNICATED_DIAGNOSIS, "valueCodeableConcept": concept}
+    for concept in diagnoses_of(answered.received.claim, answered.item):
+        yield {"url": PAS_COMMUNICATED_DIAGNOSIS, "valueCodeableConcept": concept}
 
 
 def authorized_providers(answered: Answered) -> list[str]:
@@ -175,13 +177,28 @@ def authorized_providers(answered: Answered) -> list[str]:
     item, received = answered.item, answered.received
     team = listed(received.claim, "careTeam")
     pointed = numbers(item, "careTeamSequence")
-    members = [member for member in team if member.get("sequence") in pointed] or [
-        member for member in team if (elements.extension(member, PAS_CARE_TEAM_CLAIM_SCOPE) or {}).get("valueBoolean")
-    ]
-    asked = [_person(object_of(member, "provider"), received) for member in members]
-    urls = [url for url in asked if url]
+    urls = _persons([one for one in team if one.get("sequence") in pointed], received) or _whole_team(received)
     requestor = None if urls else _person(object_of(received.claim, "provider"), received)
     return list(dict.fromkeys([*urls, requestor] if requestor else urls))
+
+
+def claim_providers(received: Received, rendering: Rendering) -> list[Json]:
+    """The authorized providers of the whole: those whom the request names for all its lines."""
+    return [_authorized_provider(url, rendering) for url in dict.fromkeys(_whole_team(received))]
+
+
+def _whole_team(received: Received) -> list[str]:
+    scoped = [
+        member
+        for member in listed(received.claim, "careTeam")
+        if (elements.extension(member, PAS_CARE_TEAM_CLAIM_SCOPE) or {}).get("valueBoolean") is True
+    ]
+    return _persons(scoped, received)
+
+
+def _persons(members: Sequence[Json], received: Received) -> list[str]:
+    found = [_person(object_of(member, "provider"), received) for member in members]
+    return [url for url in found if url]
 
 
 def _person(reference: Json | None, received: Received) -> str | None:
@@ -200,12 +217,17 @@ def _person(reference: Json | None, received: Received) -> str | None:
 
 
 def _authorized_provider(full_url: str, rendering: Rendering) -> Json:
-    kind = rendering.codes.authorized_provider
     return nested_extension(
         PAS_ITEM_AUTHORIZED_PROVIDER,
         extension("provider", valueReference={"reference": full_url}),
-        rendering.shape.provider_type(code_concept(X12_ENTITY_TYPE, kind)) if kind else None,
+        provider_type(rendering),
     )
+
+
+def provider_type(rendering: Rendering) -> Json | None:
+    """What kind of provider is authorized, where the payer's table says it."""
+    kind = rendering.codes.authorized_provider
+    return rendering.shape.provider_type(code_concept(X12_ENTITY_TYPE, kind)) if kind else None
 
 
 def _authorized_detail(answered: Answered) -> Json:

@@ -23,8 +23,9 @@ class Shape:
     `pended` and `mixed` are ClaimResponse.outcome when every line waits, and when some do. `error_element` and
     `provider_type` make extensions that are nested differently. `root_extensions` takes the Claim and the case
     (None for a refused inquiry). `inquiry_answer` wraps the Bundles of the hits; `trace_matches` says whether
-    an inquiry's Claim.identifier narrows its hits. `tells_stay`, `adds_items` and `root_number` say whether there
-    is a place for dates of a stay, for what is granted instead (addItem), and for the number of the whole.
+    an inquiry's Claim.identifier narrows its hits. `tells_stay`, `adds_items` and `tells_whole` say whether there
+    is a place for dates of a stay, for what is granted instead (addItem), and for the number and the providers of
+    the whole.
     """
 
     version: Version
@@ -39,7 +40,7 @@ class Shape:
     trace_matches: bool
     tells_stay: bool
     adds_items: bool
-    root_number: bool
+    tells_whole: bool
 
 
 @dataclass(frozen=True, slots=True)

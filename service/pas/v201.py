@@ -50,5 +50,5 @@ V201: Final = Shape(
     trace_matches=True,
     tells_stay=False,
     adds_items=False,
-    root_number=False,
+    tells_whole=False,
 )

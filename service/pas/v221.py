@@ -103,5 +103,5 @@ V221: Final = Shape(
     trace_matches=False,
     tells_stay=True,
     adds_items=True,
-    root_number=True,
+    tells_whole=True,
 )

@@ -16,7 +16,7 @@ from service.pas.information import open_requests, with_questions
 from service.pas.response import answer_entries
 from service.pas.routes import SHAPES
 from service.pas.shape import Rendering, Version
-from service.policy.case import CaseId
+from service.policy.case import CaseId, InfoRequest
 from service.ports import CaseChange, Evaluation
 from tests.unit.pas import bundles as b
 from tests.unit.pas.payer import PAS, Payer, response_of
@@ -52,21 +52,21 @@ def two_lines() -> Json:
 
 
 @BOTH
-async def test_each_line_is_asked_for_and_one_task_tells_how(
+async def test_each_line_is_asked_for_with_a_task_of_its_own(
     payer: Payer, check: StructureCheck, version: Version
 ) -> None:
     answer = await payer.submit(two_lines(), version)
     assert check.check(answer) == ()
     response, base = response_of(answer), BASES[version]
     requests = kinds(answer, "CommunicationRequest")
-    [task] = kinds(answer, "Task")
-    for resource in (*requests, task):
+    tasks = kinds(answer, "Task")
+    for resource in (*requests, *tasks):
         get_fhir_model_class(resource["resourceType"]).model_validate(resource)
     assert response["communicationRequest"] == [
         {"reference": f"{base}/CommunicationRequest/{one['id']}"} for one in requests
     ]
     urls = [one["fullUrl"] for one in answer["entry"]]
-    assert f"{base}/Task/{task['id']}" in urls
+    assert {f"{base}/Task/{task['id']}" for task in tasks} <= set(urls)
     case = await stored(payer, CaseId(response["id"]))
     numbers = [one.control_number for one in case.asked]
     assert len(set(numbers)) == 2
@@ -78,33 +78,38 @@ async def test_each_line_is_asked_for_and_one_task_tells_how(
         assert request["recipient"] == [response["requestor"]]
         [payload] = request["payload"]
         assert payload["contentString"] == "102089-0"
-        line = [{"url": PAS + "serviceLineNumber", "valuePositiveInt": asked.sequence}]
-        here, there = (request, payload) if version == "2.2.1" else (payload, request)
-        assert here["extension"] == line
-        assert "extension" not in there
+        line = {"url": PAS + "serviceLineNumber", "valuePositiveInt": asked.sequence}
+        assert request.get("extension", []) == ([line] if version == "2.2.1" else [])
+        diagnosis = {
+            "url": PAS + "communicatedDiagnosis",
+            "valueCodeableConcept": b.coded("http://hl7.org/fhir/sid/icd-10-cm", "C34.90"),
+        }
+        assert payload["extension"] == ([diagnosis] if version == "2.2.1" else [line, diagnosis])
+    assert [task["id"] for task in tasks] == numbers
+    for task, asked in zip(tasks, case.asked, strict=True):
+        _assert_asks_for_the_form(task, asked, response, version)
 
-    assert [one["value"] for one in task["identifier"]] == numbers
+
+def _assert_asks_for_the_form(task: Json, asked: InfoRequest, response: Json, version: Version) -> None:
+    """For one line alone, in the way of the version."""
+    number = asked.sequence
+    assert [one["value"] for one in task["identifier"]] == [asked.control_number]
     assert (task["status"], task["intent"]) == ("requested", "order")
+    assert task["statusReason"] == {"text": asked.text}
     assert task["code"]["coding"] == [{"system": CODES, "code": "attachment-request-questionnaire"}]
     assert task["reasonCode"]["coding"] == [{"system": CODES, "code": "priorAuthorization"}]
     assert (task["for"], task["reasonReference"]) == (response["patient"], response["request"])
     assert task["requester"]["identifier"]["value"] == "PAYER01"
     assert task["owner"]["identifier"] == {"system": b.NPI, "value": "1245319599"}
-    assert case.due is not None
-    assert task["restriction"]["period"]["end"] == case.due.isoformat().replace("+00:00", "Z")
-    url, *needed = inputs(task)
-    assert url == ("payer-url", f"{base}/$submit-attachment", [])
+    assert task["restriction"]["period"]["end"] == asked.due.isoformat().replace("+00:00", "Z")
+    url, needed = inputs(task)
+    assert url == ("payer-url", f"{BASES[version]}/$submit-attachment", [])
     if version == "2.2.1":
-        assert needed == [
-            ("questionnaire-context", f"LINE-{n}", [{"url": PAS + "serviceLineNumber", "valuePositiveInt": n}])
-            for n in (1, 2)
-        ]
+        line = {"url": PAS + "serviceLineNumber", "valuePositiveInt": number}
+        assert needed == ("questionnaire-context", f"LINE-{number}", [line])
     else:
-        trace = [{"system": "urn:trnorg:1245319599", "value": f"LINE-{n}"} for n in (1, 2)]
-        assert needed == [
-            ("questionnaires-needed", trace[n - 1], [{"url": PAS + "paLineNumber", "valueInteger": n}])
-            for n in (1, 2)
-        ]
+        trace = {"system": "urn:trnorg:1245319599", "value": f"LINE-{number}"}
+        assert needed == ("questionnaires-needed", trace, [{"url": PAS + "paLineNumber", "valueInteger": number}])
 
 
 async def test_what_is_asked_says_which_questions_are_open(payer: Payer) -> None:
@@ -131,6 +136,33 @@ async def test_a_document_is_a_task_of_its_own(payer: Payer, version: Version) -
     contents = [one["payload"][0]["contentString"] for one in kinds(answer, "CommunicationRequest")]
     assert contents == ["102089-0", "11526-1"]
     assert form["id"] != document["id"]
+
+
+@BOTH
+async def test_a_document_is_told_in_the_payer_s_codes_where_its_table_has_them(
+    payer: Payer, version: Version
+) -> None:
+    case = await asked_for_document(payer)
+    [_, plain] = kinds(await answer_again(payer, case.id, version), "CommunicationRequest")
+    assert "category" not in plain
+    codes = replace(
+        payer.dependencies.codes, report_types={"11526-1": "15"}, content_modifiers={"11526-1": "18804-5"}
+    )
+    payer.dependencies = replace(payer.dependencies, codes=codes)
+    answer = await answer_again(payer, case.id, version)
+    form, document = kinds(answer, "CommunicationRequest")
+    assert "category" not in form
+    [category] = document["category"]
+    assert category["coding"] == [{"system": "https://codesystem.x12.org/005010/755", "code": "15"}]
+    modifier = {
+        "url": PAS + "contentModifier",
+        "valueCodeableConcept": b.coded("http://loinc.org", "18804-5"),
+    }
+    assert document["payload"][0]["extension"][-1] == modifier
+    assert modifier not in form["payload"][0]["extension"]
+    [_, (_, _, said)] = inputs(kinds(answer, "Task")[1])
+    # 2.0.1 has no place for it in a Task.
+    assert (modifier in said) == (version == "2.2.1")
 
 
 async def answer_again(payer: Payer, case_id: CaseId, version: Version) -> Json:
@@ -208,7 +240,7 @@ async def test_decided_lines_have_no_open_requests(payer: Payer) -> None:
 async def test_what_an_answer_refers_to_is_read_by_its_client(payer: Payer, http: httpx.AsyncClient) -> None:
     answer = await payer.submit(two_lines())
     wanted = [one for one in answer["entry"] if one["resource"]["resourceType"] in {"CommunicationRequest", "Task"}]
-    assert len(wanted) == 3
+    assert len(wanted) == 4
     for one in wanted:
         read = await http.get(one["fullUrl"])
         assert (read.status_code, read.json()) == (200, one["resource"])
