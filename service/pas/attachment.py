@@ -27,7 +27,7 @@ from service.pas.records import determination_record
 from service.pas.request import request_of
 from service.pas.sent_information import Sent, read_sent
 from service.pas.update import decided_again
-from service.policy.case import Case, CaseLine, InfoRequest
+from service.policy.case import Case, CaseId, CaseLine, InfoRequest
 from service.policy.decision import Outcome
 from service.policy.determination import GRANTED, LineDetermination
 from service.ports import CASE_CHANGED, CASE_DECIDED, Attachment, Caller, CaseChange, Event
@@ -56,13 +56,21 @@ class _Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The OperationOutcome that says it was received, and the case that it belongs to."""
+
+    answer: Json
+    case_id: CaseId
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitAttachment:
     """The use case; the same in both guide versions."""
 
     dependencies: PasDependencies
 
-    async def __call__(self, body: bytes, caller: Caller) -> Json:
-        """The OperationOutcome that says it was received. The same content again changes nothing.
+    async def __call__(self, body: bytes, caller: Caller) -> Taken:
+        """Keeps what was sent. The same content again changes nothing.
 
         NotFound unless this client was asked for it under that control number, for that member.
         """
@@ -77,14 +85,14 @@ class SubmitAttachment:
                 _log.info("a case was changed while its information was taken", extra={"client": caller.client})
         raise Conflict("The case is being changed by others at this moment. Send the attachment again.")
 
-    async def _take(self, arrived: _Arrived) -> Json:
+    async def _take(self, arrived: _Arrived) -> Taken:
         given = self.dependencies
         case, asked = await self._find(arrived)
         kept = {attachment.id for attachment in await given.store.attachments(case.id)}
         # One row for each content and request: 64 digits of a hash.
         attachment_id = content_hash({"case": case.id, "sent": arrived.digest}).removeprefix("sha256:")
         if attachment_id in kept and (asked.answered_at is not None or not arrived.sent.final):
-            return _answer(_AGAIN)
+            return Taken(_answer(_AGAIN), case.id)
         if asked.sequence not in {line.determination.sequence for line in case.lines if _waits(line)}:
             raise BusinessRule("The line has been decided. Send a new request, or an update of this one.")
         if attachment_id not in kept:
@@ -94,7 +102,7 @@ class SubmitAttachment:
         change = await self._evaluated(case, asked, arrived) if arrived.sent.answers else None
         saved = await given.store.save(change or self._noted(case, asked, arrived))
         _log.info("information was received", extra={"case": saved.id, "client": arrived.caller.client})
-        return _answer(_DONE if change else _KEPT)
+        return Taken(_answer(_DONE if change else _KEPT), case.id)
 
     async def _find(self, arrived: _Arrived) -> tuple[Case, InfoRequest]:
         """One refusal for all: who was not asked learns nothing about the number."""

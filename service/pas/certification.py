@@ -26,11 +26,20 @@ def cancels(element: Resource, codes: X12Codes) -> bool:
 
     Only `true` cancels: senders write the modifier extension with false on what goes on (pas.md trap 9).
     """
-    marked = any(
+    return removed(element) or certifies_cancellation(element, codes)
+
+
+def removed(element: Resource) -> bool:
+    """Whether an item, or supporting information, is marked with infoCancelled."""
+    return any(
         extension.get("url") == PAS_INFO_CANCELLED and extension.get("valueBoolean") is True
         for extension in listed(element, "modifierExtension")
     )
-    return marked or bool(_types(element) & codes.cancel)
+
+
+def certifies_cancellation(element: Resource, codes: X12Codes) -> bool:
+    """Whether the certification type alone says that it is withdrawn."""
+    return bool(_types(element) & codes.cancel)
 
 
 def changed(item: Resource) -> bool:

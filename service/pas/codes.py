@@ -11,6 +11,7 @@ from typing import Any, Final
 from service.errors import InvalidPolicy
 from service.fhir.build import Json, code_concept, concept
 from service.fhir.canonical import (
+    PLACE_OF_SERVICE,
     PROCESS_PRIORITY,
     X12_CERTIFICATION_TYPE,
     X12_DECISION_REASON,
@@ -46,7 +47,8 @@ class X12Codes:
     `cancel` and `appeal` are certification types; `urgent` are codings of level of service, certification type
     or priority, any of which makes a request urgent. `fewer_units` is what a line is called that was modified in its
     quantity alone, None when that is no name of its own. `report_types` (X12 755) and `content_modifiers` (LOINC) say
-    more of a document that is asked for, by its LOINC code.
+    more of a document that is asked for, by its LOINC code. `places` says of which kind a place of service is
+    ("inpatient", "outpatient", "home").
     """
 
     review_actions: Mapping[Outcome, tuple[str, str]]
@@ -59,6 +61,7 @@ class X12Codes:
     fewer_units: tuple[str, str] | None = None
     report_types: Mapping[str, str] = field(default_factory=dict)
     content_modifiers: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
 
     def review_action(self, outcome: Outcome, granted: Granted | None = None) -> Json:
         """The reviewActionCode of a decided line; `granted` is what it was granted where that is less."""
@@ -92,6 +95,9 @@ def load_codes(path: Path | None = None) -> X12Codes:
             fewer_units=_action(actions["fewer-units"]) if "fewer-units" in actions else None,
             report_types=dict(table.get("report-type", {})),
             content_modifiers=dict(table.get("content-modifier", {})),
+            places={
+                (PLACE_OF_SERVICE, code): kind for kind, codes in table.get("place", {}).items() for code in codes
+            },
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
         raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault

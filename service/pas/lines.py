@@ -10,6 +10,7 @@ from service.determine.request import Order, RequestLine, Serviced
 from service.fhir.bundle import Entries
 from service.fhir.canonical import PAS_REQUESTED_SERVICE
 from service.form.naming import code_of, named
+from service.pas.certification import removed
 from service.pas.elements import Json, extensions, listed, numbers, object_of, text_of
 from service.pas.intake import CLAIM, Received, check_sequences, invalid, missing
 from service.pas.parties import Parties
@@ -69,12 +70,13 @@ def _documents(received: Received) -> dict[int, Json | None]:
 
     A Claim without supportingInfo is no error: what it would have shown is missing evidence and pends (trap 14).
     A reference that leads nowhere is a 400 (pas.md 1.7, "dangling references"): nobody can tell what the unread
-    document says, and the sender can repair it at once.
+    document says, and the sender can repair it at once. What is marked as removed (infoCancelled, spec-69) shows
+    nothing any more, wherever it leads.
     """
     check_sequences(received.claim, "supportingInfo")
     found: dict[int, Json | None] = {}
     for index, supporting in enumerate(listed(received.claim, "supportingInfo")):
-        reference = object_of(supporting, "valueReference")
+        reference = None if removed(supporting) else object_of(supporting, "valueReference")
         expression = f"{CLAIM}.supportingInfo[{index}].valueReference"
         found[supporting["sequence"]] = None if reference is None else received.evidence(reference, expression)
     return found

@@ -41,19 +41,22 @@ def build(dependencies: PasDependencies, version: Version) -> APIRouter:
             reply = await submit(body, caller.client, strict=caller.strict_intake)
             return Told(Response(reply.body, status_code=reply.status, media_type=FHIR_JSON), reply.case_id)
 
-        return await measured(request, answer, dependencies, asks=False)
+        return await measured(request, answer, dependencies, "submit")
 
     @router.post("/Claim/$inquire")
     async def inquire_claim(request: Request) -> Response:
         async def answer(caller: Caller) -> Told:
             return Told(fhir_response(await inquire(await read_body(request, dependencies.settings), caller)))
 
-        return await measured(request, answer, dependencies, asks=True)
+        return await measured(request, answer, dependencies, "inquire")
 
     @router.post("/$submit-attachment")
     async def take_attachment(request: Request) -> Response:
-        caller = await dependencies.access(request, "system/Claim.cu")
-        return fhir_response(await submit_attachment(await read_body(request, dependencies.settings), caller))
+        async def answer(caller: Caller) -> Told:
+            taken = await submit_attachment(await read_body(request, dependencies.settings), caller)
+            return Told(fhir_response(taken.answer), taken.case_id)
+
+        return await measured(request, answer, dependencies, "attach")
 
     @router.get("/CommunicationRequest/{resource_id}")
     async def read_communication_request(request: Request, resource_id: str) -> Response:

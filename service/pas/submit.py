@@ -19,6 +19,7 @@ from service.pas.request import request_of
 from service.pas.response import answer_entries, collection
 from service.pas.shape import Rendering, Shape
 from service.pas.strict import profile_faults
+from service.pas.strict_bundle import bundle_faults, update_faults
 from service.pas.submission import Submission
 from service.policy.case import Case, ClientId
 from service.ports import CASE_CHANGED, Acceptance, CaseChange, Event, StoredReply
@@ -64,7 +65,11 @@ class Submit:
         raise Conflict("The case is being changed by others at this moment. Send the request again.")
 
     def _compare_with_profile(self, received: Received, client: ClientId, *, strict: bool) -> None:
-        faults = profile_faults(received, self.shape.version)
+        faults = (
+            *profile_faults(received, self.shape.version),
+            *bundle_faults(received),
+            *update_faults(received, self.shape.version, self.dependencies.codes),
+        )
         if not faults:
             return
         places = tuple(fault.expression for fault in faults)

@@ -47,7 +47,8 @@ def sent(number: str, *contents: Json, member: str = "M000123", final: bool | No
 
 
 async def take(payer: Payer, body: Any, client: str = CLINIC) -> Json:
-    return await SubmitAttachment(payer.dependencies)(encode(body), Caller(ClientId(client), frozenset()))
+    taken = await SubmitAttachment(payer.dependencies)(encode(body), Caller(ClientId(client), frozenset()))
+    return taken.answer
 
 
 async def pended(payer: Payer, answers: Json | None = None, *items: Json) -> Case:
