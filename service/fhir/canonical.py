@@ -61,7 +61,8 @@ MEMBER_ID_TYPE_CODE: Final = "MB"  # in IDENTIFIER_TYPE
 TRACE_NUMBER_PREFIX: Final = "urn:trnorg:"  # + TRN03: system of Claim.identifier (PAS 2.2.1)
 
 # --- X12 (licensed: URLs here, code meanings in configuration) --------------------------------------------------
-_X12: Final = "https://codesystem.x12.org/005010/"
+X12_SYSTEMS: Final = "https://codesystem.x12.org/"
+_X12: Final = X12_SYSTEMS + "005010/"
 X12_ENTITY_TYPE: Final = _X12 + "98"
 X12_REVIEW_ACTION: Final = _X12 + "306"
 X12_REPORT_TYPE: Final = _X12 + "755"

@@ -25,8 +25,10 @@ from service.fhir.canonical import (
     PAS_REVIEW_ACTION_CODE,
     PAS_TEMP_CODES,
     X12_ENTITY_TYPE,
+    X12_SYSTEMS,
 )
 from service.pas import elements
+from service.pas.certification import removed
 from service.pas.elements import codings, diagnoses_of, extensions, listed, numbers, object_of
 from service.pas.filed import items_of
 from service.pas.intake import Received
@@ -37,6 +39,7 @@ from service.policy.determination import GRANTED
 
 PAS_ADMISSION_DATES: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-admissionDates"
 PAS_DISCHARGE_DATE: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-dischargeDate"
+_BARE: Final = "unit"
 WAITING: Final = frozenset({Outcome.PENDED, Outcome.NOT_COVERED_BY_POLICY})
 
 
@@ -131,6 +134,8 @@ def stay_extensions(answered: Answered) -> Iterator[Json]:
     if not answered.rendering.shape.tells_stay:
         return
     for supporting in listed(answered.received.claim, "supportingInfo"):
+        if removed(supporting):
+            continue
         said = {code for system, code in codings(supporting.get("category")) if system == PAS_TEMP_CODES}
         if "admissionDates" in said and "timingPeriod" in supporting:
             yield {"url": PAS_ADMISSION_DATES, "valuePeriod": supporting["timingPeriod"]}
@@ -249,8 +254,21 @@ def granted_quantity(answered: Answered) -> Json | None:
     asked = object_of(answered.item, "quantity")
     granted = answered.line.determination.granted
     if granted is None or granted.quantity is None:
-        return asked
+        return _in_units(asked) if asked is not None else None
     same_unit = granted.unit is None or granted.unit in {(asked or {}).get("unit"), (asked or {}).get("code")}
     if asked is not None and same_unit:
-        return {**asked, "value": granted.quantity}
-    return quantity_of(granted.quantity, unit=granted.unit)
+        return _in_units({**asked, "value": granted.quantity})
+    return _in_units(quantity_of(granted.quantity, unit=granted.unit))
+
+
+def _in_units(quantity: Json) -> Json | None:
+    """With a unit (prof-2), and with no code but one of X12's (prof-3): another code is told as the unit.
+
+    A bare number on an item counts the service itself (R4, Claim.item.quantity), so its unit is a unit.
+    """
+    if "value" not in quantity:
+        return None
+    if str(quantity.get("system")).startswith(X12_SYSTEMS) and ("unit" in quantity or "code" in quantity):
+        return quantity
+    named = {name: value for name, value in quantity.items() if name not in ("system", "code")}
+    return {**named, "unit": quantity.get("unit") or quantity.get("code") or _BARE}

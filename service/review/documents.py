@@ -14,6 +14,7 @@ from service.errors import ServiceError
 from service.fhir.canonical import DTR_INFORMATION_ORIGIN
 from service.fhir.json import encode
 from service.form.answers import show
+from service.pas.certification import removed
 from service.pas.elements import Json, extension, listed, object_of, text_of
 from service.pas.filed import Filed
 from service.ports import Attachment
@@ -50,10 +51,15 @@ def documents_of(filed: Filed, arrived: Sequence[Attachment], settings: Settings
 
 
 def supporting(filed: Filed) -> Iterator[Json]:
-    """What Claim.supportingInfo refers to, each resource once; those of a bundle one by one."""
+    """What Claim.supportingInfo refers to, each resource once; those of a bundle one by one.
+
+    What the provider has taken back (infoCancelled) is not shown as if it still stood.
+    """
     seen: set[int] = set()
     claim = filed.received.claim
     for information in listed(claim, "supportingInfo"):
+        if removed(information):
+            continue
         reference = object_of(information, "valueReference")
         target = filed.received.entries.resolve(reference, within=claim, by_identifier=True) if reference else None
         inner = [entry.get("resource") for entry in listed(target or {}, "entry")]
