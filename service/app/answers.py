@@ -18,9 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import log
 from service.errors import ServiceError
+from service.fhir.build import Json
+from service.fhir.canonical import DTR_VERSIONS, PAS_VERSIONS
 from service.fhir.outcome import answer_for, issue, operation_outcome, outcome
 from service.ports import Ids
 from service.wire import fhir_response
+
+PREVIOUS: Final = PAS_VERSIONS[1]
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -28,6 +32,17 @@ _WORDS: Final = {
     404: ("not-found", "There is nothing at this address."),
     405: ("not-supported", "This address does not take that method."),
 }
+# A version number where the newest base, or the previous one, has none or another.
+_VERSIONED: Final = re.compile(r"/(?:(?P<before>\d+(?:\.\d+)+)/fhir|fhir/\d+(?:\.\d+)+)(?:/|$)")
+_OTHER_VERSION: Final = (
+    f"This version is not spoken here. PAS {PAS_VERSIONS[0]} and DTR {DTR_VERSIONS[0]} are at /fhir, version "
+    f"{PREVIOUS} of both at /{PREVIOUS}/fhir."
+)
+# The guide: an answer of 5xx is temporary and has no OperationOutcome (PAS 2.2.1, error handling, HTTP responses).
+_PAS: Final = re.compile(
+    rf"(?:/{re.escape(PREVIOUS)})?/fhir/"
+    r"(?:Claim/\$|\$submit-attachment$|(?:Subscription|ClaimResponse|CommunicationRequest|Task)(?:/|$))"
+)
 
 
 class Calls:
@@ -64,7 +79,7 @@ class Calls:
             # Answered here, where the request id is known; the framework's own handler stands outside of it.
             _log.error("unexpected failure", extra={"error": type(error).__name__})
             if not begun:
-                failure = fhir_response(operation_outcome(error, request_id=request_id), 500)
+                failure = _failure(scope["path"], operation_outcome(error, request_id=request_id), 500)
                 await failure(scope, receive, answered)
             raise
         finally:
@@ -85,13 +100,17 @@ class Calls:
 def install_errors(app: FastAPI) -> None:
     """One handler for our errors, one for the framework's; everything else is answered by Calls."""
 
-    async def service_error(_request: Request, error: Exception) -> Response:
+    async def service_error(request: Request, error: Exception) -> Response:
         answer = answer_for(error)
+        if answer.status >= 500:
+            return _failure(request.url.path, operation_outcome(error), answer.status)
         headers = {"WWW-Authenticate": "Bearer"} if answer.status == 401 else None
         return fhir_response(operation_outcome(error), answer.status, headers)
 
-    async def framework_error(_request: Request, error: Exception) -> Response:
+    async def framework_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
+        if status == 404 and _asks_for_another_version(request.url.path):
+            return fhir_response(outcome(issue("error", "not-supported", _OTHER_VERSION)), 400)
         code, words = _WORDS.get(status, ("invalid", "The request could not be read."))
         headers = dict(error.headers) if isinstance(error, HTTPException) and error.headers else None
         return fhir_response(outcome(issue("error", code, words)), status, headers)
@@ -99,6 +118,15 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(HTTPException, framework_error)
     app.add_exception_handler(RequestValidationError, framework_error)
+
+
+def _failure(path: str, told: Json, status: int) -> Response:
+    return Response(status_code=status) if _PAS.match(path) else fhir_response(told, status)
+
+
+def _asks_for_another_version(path: str) -> bool:
+    found = _VERSIONED.match(path)
+    return found is not None and found["before"] != PREVIOUS
 
 
 def _template(scope: Scope) -> str:

@@ -45,6 +45,7 @@ def app(metrics: CollectorRegistry) -> FastAPI:
 
     made.include_router(router, prefix="/review")
     made.include_router(router, prefix="/demo")
+    made.include_router(router, prefix="/fhir/Task")
     answers.install_errors(made)
     made.add_middleware(answers.Calls, ids=CountingIds(), metrics=metrics)
     return made
@@ -100,6 +101,17 @@ async def test_an_error_is_an_operation_outcome(http: httpx.AsyncClient, how: st
     assert answer.json()["issue"][0]["code"] == code
     assert "1958-02-03" not in answer.text
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+@pytest.mark.parametrize(("how", "status"), [("store", 503), ("other", 500), ("missing", 404)])
+async def test_a_failure_of_prior_authorization_says_no_more_than_its_status(
+    http: httpx.AsyncClient, how: str, status: int
+) -> None:
+    """PAS, error handling: no OperationOutcome with 5xx, one with 4xx."""
+    answer = await http.get(f"/fhir/Task/fails/{how}")
+    assert answer.status_code == status
+    assert (answer.content == b"") == (status >= 500)
+    assert answer.headers["X-Request-ID"]
 
 
 async def test_an_unexpected_failure_can_be_found_by_its_request_id(

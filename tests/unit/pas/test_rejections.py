@@ -17,6 +17,7 @@ from service.fhir.json import encode
 from service.policy.case import MemberId
 from service.policy.membership import OpenPeriod
 from service.settings import Settings
+from service.store.sql import SqlStore
 from tests.doubles import FrozenClock
 from tests.unit.access import signing
 from tests.unit.pas import bundles as b
@@ -112,9 +113,33 @@ async def test_who_is_not_known_is_401_and_who_may_not_is_403(door: httpx.AsyncC
 
 @pytest.mark.parametrize("base", ["/9.9.9/fhir", "/2.1.0/fhir", "/2.2.1/fhir", "/fhir/2.0.1"])
 async def test_a_version_that_is_not_spoken_is_4xx(door: httpx.AsyncClient, base: str) -> None:
-    """There is nothing at such an address, so 404, whoever calls."""
+    """Whoever calls; the answer says where the versions are that are spoken."""
     answer = await door.post(f"{base}/Claim/$submit", content=encode(b.bundle()))
-    assert (answer.status_code, answer.json()["resourceType"]) == (404, "OperationOutcome")
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+    [issue] = answer.json()["issue"]
+    assert issue["code"] == "not-supported"
+    assert "/2.0.1/fhir" in issue["diagnostics"]
+
+
+@pytest.mark.parametrize("path", ["/2.0.1/fhir/Nothing", "/fhir/Nothing", "/nowhere/2.0.1", "/2.0.1"])
+async def test_an_address_of_a_version_that_is_spoken_is_just_not_there(door: httpx.AsyncClient, path: str) -> None:
+    assert (await door.get(path)).status_code == 404
+
+
+@pytest.mark.requirement("spec-39")
+@pytest.mark.parametrize("base", BASES.values())
+async def test_a_failure_of_ours_has_no_operation_outcome(
+    door: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    """5xx says that it may be temporary, and nothing else; a form's answer may say more."""
+
+    async def fail(*_: object) -> None:
+        raise StoreFailed("The database could not do it. Nothing was changed; send the request again.")
+
+    known = {"Authorization": f"Bearer {await _token(door, 'system/Claim.cu')}"}
+    monkeypatch.setattr(SqlStore, "reply_to", fail)
+    failed = await door.post(f"{base}/Claim/$submit", content=encode(b.bundle()), headers=known)
+    assert (failed.status_code, failed.content) == (503, b"")
 
 
 @pytest.mark.requirement("spec-39")
