@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from service.access.clients import load_clients
 from service.ehr.address import Reach, address_within, server_within
 from service.ehr.client import open_ehr_clients
+from service.ehr.connection import CheckedTransport
 from service.errors import EhrUnavailable, InvalidPolicy
 from service.fhir.parse import StructureCheck
 from service.settings import Settings
@@ -211,3 +213,19 @@ def test_a_clients_servers_are_registered_with_it(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("https://own.example.org/fhir", "http://own.example.org/fhir"))
     with pytest.raises(InvalidPolicy):
         load_clients(file)
+
+
+async def test_an_address_that_stands_in_the_url_is_checked_like_one_of_a_name() -> None:
+    with served(lambda asked: fhir(patient())) as server:
+        for reach, reached in ((LISTED, False), (Reach(frozenset(), loopback=True), True)):
+            transport = CheckedTransport(reach)
+            request = httpx.Request("GET", f"{server.base}/Patient/p1")
+            if reached:
+                answer = await transport.handle_async_request(request)
+                await answer.aread()
+                assert answer.status_code == 200
+            else:
+                with pytest.raises(httpx.UnsupportedProtocol):
+                    await transport.handle_async_request(request)
+                assert server.asked == []
+            await transport.aclose()
