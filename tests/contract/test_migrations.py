@@ -16,7 +16,12 @@ from tests.doubles import FrozenClock
 
 BEFORE_NAMES = "0002"
 URL = "urn:uuid:a0000000-0000-4000-8000-000000000001"
-BUNDLE = {"resourceType": "Bundle", "entry": [{"fullUrl": URL}]}
+TRACE = {
+    "url": "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-itemTraceNumber",
+    "valueIdentifier": {"system": "urn:trnorg:1", "value": "LINE-1"},
+}
+CLAIM = {"resourceType": "Claim", "item": [{"sequence": 1, "extension": [{"url": "urn:other"}, TRACE]}]}
+BUNDLE = {"resourceType": "Bundle", "entry": [{"fullUrl": URL, "resource": CLAIM}]}
 REQUESTS = [
     BUNDLE,
     {"resourceType": "Parameters", "parameter": [{"name": "x"}, {"name": "resource", "resource": BUNDLE}]},
@@ -38,6 +43,20 @@ async def test_cases_accepted_before_they_had_names_are_found(database: str, clo
         assert last.id == case(2).id
         assert await store.case_for_claim(ClientId("ehr-2"), URL, ("urn:x|1",)) is None
         assert len(await store.open_cases()) == len(REQUESTS)
+
+
+async def test_cases_accepted_before_they_had_traces_are_found_by_them(database: str, clock: FrozenClock) -> None:
+    """The newest with that number, for the client that gave it, and its form is asked for by it."""
+    _accept_in_the_old_schema(database)
+    async with opened(database, clock) as store:
+        found = await store.case_by_trace(EHR, "LINE-1")
+        assert found is not None
+        assert (found.id, [line.trace for line in found.lines]) == (case(1).id, ["LINE-1"])
+        assert await store.case_by_trace(ClientId("ehr-2"), "LINE-1") is None
+        assert await store.case_by_trace(EHR, "LINE-2") is None
+        unread = await store.case_by_number("PA-2")
+        assert unread is not None
+        assert [line.trace for line in unread.lines] == [None]
 
 
 def _accept_in_the_old_schema(database: str) -> None:
