@@ -30,9 +30,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     for (case_id,) in connection.execute(sa.text("SELECT id FROM cases ORDER BY position")).all():
         named = {"id": case_id}
-        case = json.loads(
-            connection.execute(sa.text("SELECT document FROM cases WHERE id = :id"), named).scalar_one()
-        )
+        case = read_json(connection.execute(sa.text("SELECT document FROM cases WHERE id = :id"), named).scalar_one())
         rows = (connection.execute(statement, named).first() for statement in _REQUEST)
         request = next((bytes(row[0]) for row in rows if row is not None), b"")
         if not _give_traces(case, request):
