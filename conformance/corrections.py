@@ -19,7 +19,8 @@ Json = dict[str, Any]
 class Correction:
     """A definition of a package. `contexts` are added; `constraint` is (key, the expression as it was meant).
 
-    Constraints of `dropped` keys are left out.
+    Constraints of `dropped` keys are left out; elements (by id) of `unfixed` may have any value, those of `optional`
+    may be left out.
     """
 
     package: str
@@ -28,10 +29,16 @@ class Correction:
     contexts: tuple[tuple[str, str], ...] = ()
     constraint: tuple[str, str] | None = None
     dropped: tuple[str, ...] = ()
+    unfixed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 _ITEM: Final = (("element", "ClaimResponse.item"),)
 _SLICED: Final = "profile-claimresponse slices it on ClaimResponse.item, and its own context leaves that place out"
+_SIGNED: Final = (
+    "the hooks of 2.0.1 are also called with signed orders (order-dispatch always, order-sign on a new signature), which"
+    " are given back as they came, and the profile has draft alone"
+)
 _DETAIL: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-itemAuthorizedDetail"
 
 CORRECTIONS: Final = (
@@ -63,10 +70,14 @@ CORRECTIONS: Final = (
     Correction(
         "dtr-2.0.1",
         "dtr-qpackage-output-parameters",
-        "its snapshot repeats two constraints of Bundle, where %resource is the Parameters around it: no package can"
-        " meet them there (they hold for the package itself, by its own profile)",
+        "its snapshot repeats two constraints of Bundle where %resource is the Parameters around it, so that no package"
+        " meets them (they hold by the package's own profile); and it asks for a package even where the operation's own"
+        " text has an answer without one, because no form is needed",
         dropped=("bdl-3", "bdl-4"),
+        optional=("Parameters.parameter:PackageBundle",),
     ),
+    Correction("crd-2.0.1", "profile-medicationrequest", _SIGNED, unfixed=("MedicationRequest.status",)),
+    Correction("crd-2.0.1", "profile-servicerequest", _SIGNED, unfixed=("ServiceRequest.status",)),
 )
 
 
@@ -88,12 +99,14 @@ def _restate(folder: Path, archive: Path, constraint: tuple[str, str]) -> None:
     """The profiles' snapshots repeat an extension's constraints: those too are written as they were meant."""
     with tarfile.open(archive) as package:
         for member in package.getmembers():
-            if not member.name.startswith("package/StructureDefinition-profile-"):  # the extension has its own file
+            if not member.name.startswith("package/StructureDefinition-"):
                 continue
             held = package.extractfile(member)
             text = held.read().decode("utf-8-sig") if held else ""
             if f'"{constraint[0]}"' in text:
                 profile = json.loads(text)
+                if profile["type"] == "Extension":  # it has its own file
+                    continue
                 _replace(profile, constraint)
                 (folder / f"restated-{archive.stem}-{Path(member.name).name}").write_text(json.dumps(profile))
 
@@ -112,6 +125,11 @@ def _corrected(definition: Json, correction: Correction) -> Json:
         definition["context"] += [{"type": kind, "expression": place} for kind, place in correction.contexts]
     if len(_drop(definition, correction.dropped)) < len(correction.dropped):
         raise LookupError(f"{correction.definition} has not all of {correction.dropped}")
+    elements = {element["id"]: element for element in definition["snapshot"]["element"]}
+    for name in correction.unfixed:
+        del elements[name]["fixedCode"]
+    for name in correction.optional:
+        elements[name]["min"] = 0
     if correction.constraint and not _replace(definition, correction.constraint):
         raise LookupError(f"{correction.definition} has no {correction.constraint[0]}")
     return definition

@@ -202,6 +202,8 @@ class DemoEhr:
     async def _send_earlier(self, story: Story, earlier: Earlier, setting: Setting) -> Sent:
         """The earlier request, with ids and times that follow from its first day: the same at every start."""
         chart = open_chart(self.store, _EARLIER_BASE, story.id, earlier.order)
+        # The order was given since; when the request was made it was still to be.
+        chart = replace(chart, order={**chart.order, "status": "active"})
         # By canonical: asked by order, a payer that has the authorization already answers with the renewal form.
         request = form_request(chart, earlier.questionnaire)
         package = read_package(await self._around.payer.questionnaire_package(Guides.NEWEST, request))

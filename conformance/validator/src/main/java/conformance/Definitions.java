@@ -11,17 +11,24 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
+import org.hl7.fhir.common.hapi.validation.support.BaseValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
 import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.PrePopulatedValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.SnapshotGeneratingValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.UnknownCodeSystemWarningValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
+import org.hl7.fhir.instance.model.api.IBaseResource;
+import org.hl7.fhir.r4.model.MetadataResource;
+import org.hl7.fhir.r4.model.Questionnaire;
 
 /** The guides' own definitions, read from their packages, on top of FHIR R4's. */
 final class Definitions {
@@ -30,10 +37,14 @@ final class Definitions {
 
   private final FhirContext context;
   private final PrePopulatedValidationSupport guides;
+  /** Address and version of what was read: the first of each is kept, the library itself would keep the last. */
+  private final Set<String> read = new HashSet<>();
+  private final Forms forms;
 
   Definitions(FhirContext context) {
     this.context = context;
     this.guides = new PrePopulatedValidationSupport(context);
+    this.forms = new Forms(context);
   }
 
   void load(Path archive) throws IOException {
@@ -45,7 +56,7 @@ final class Definitions {
       for (TarArchiveEntry entry = entries.getNextEntry(); entry != null; entry = entries.getNextEntry()) {
         if (isDefinition(entry.getName())) {
           String content = new String(entries.readAllBytes(), StandardCharsets.UTF_8).replace("\uFEFF", "");
-          guides.addResource(parser.parseResource(content));
+          add(parser.parseResource(content));
         }
       }
     }
@@ -55,8 +66,16 @@ final class Definitions {
   void loadFolder(Path folder) throws IOException {
     try (Stream<Path> files = Files.list(folder)) {
       for (Path file : files.sorted().toList()) {
-        guides.addResource(context.newJsonParser().parseResource(Files.readString(file)));
+        add(context.newJsonParser().parseResource(Files.readString(file)));
       }
+    }
+  }
+
+  private void add(IBaseResource definition) {
+    if (definition instanceof Questionnaire form) {
+      forms.add(form);
+    } else if (!(definition instanceof MetadataResource named) || read.add(named.getUrl() + "|" + named.getVersion())) {
+      guides.addResource(definition);
     }
   }
 
@@ -66,6 +85,7 @@ final class Definitions {
     return new ValidationSupportChain(
         new DefaultProfileValidationSupport(context),
         guides,
+        forms,
         new CommonCodeSystemsTerminologyService(context),
         new InMemoryTerminologyServerValidationSupport(context),
         new SnapshotGeneratingValidationSupport(context),
@@ -77,5 +97,24 @@ final class Definitions {
     return name.startsWith("package/" + file)
         && file.endsWith(".json")
         && KINDS.contains(file.substring(0, Math.max(0, file.indexOf('-'))));
+  }
+
+  /** The payer's forms, by their canonical with and without version: answers are judged by the form they answer. */
+  private static final class Forms extends BaseValidationSupport {
+    private final Map<String, Questionnaire> byCanonical = new HashMap<>();
+
+    Forms(FhirContext context) {
+      super(context);
+    }
+
+    void add(Questionnaire form) {
+      byCanonical.put(form.getUrl(), form);
+      byCanonical.put(form.getUrl() + "|" + form.getVersion(), form);
+    }
+
+    @Override
+    public <T extends IBaseResource> T fetchResource(Class<T> kind, String uri) {
+      return kind == Questionnaire.class ? kind.cast(byCanonical.get(uri)) : null;
+    }
   }
 }
