@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from service.crd.cards import Advised
@@ -90,11 +90,15 @@ class _Sought:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What our own records say about an order; `failed` when they did not answer in time."""
+    """What our own records say about an order; `failed` when they did not answer in time.
+
+    `authorized` are the authorizations that earlier answers told of, by assertion id, for whatever coverage.
+    """
 
     authorizations: Sequence[Authorization] = ()
     earlier: Assertion | None = None
     our_ids: frozenset[str] = frozenset()
+    authorized: Mapping[str, str] = field(default_factory=dict)
     found: FoundMember = UNASKED
     failed: bool = False
 
@@ -124,7 +128,7 @@ async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[
     annotation = Annotation(
         block=to_extension(information, call.hook.version),
         coverage=call.coverage.reference,
-        our_ids=looked.our_ids,
+        our_ids=looked.our_ids | _elsewhere(looked.authorized, information.satisfied_pa_id),
         complete=call.hook.documents,
         today=call.today,
         valid_days=payer.settings.response_max_age_days,
@@ -162,6 +166,7 @@ def _advised(situation: Situation, information: CoverageInformation, call: Call)
     }
     return Advised(
         reference=situation.order.reference,
+        start=situation.order.start,
         policy=policy,
         pathway=pathway,
         held=settling(situation),
@@ -191,7 +196,18 @@ async def _look_up(sought: _Sought, call: Call, payer: Payer) -> _Looked:
                 held = await payer.store.authorizations(member, match.policy_id)
     except (TimeoutError, DeadlinePassed, StoreFailed):
         return _Looked(failed=True)
-    return _Looked(held, earlier, frozenset(a.id for a in ours), found)
+    told = {a.id: a.shown.get("satisfied-pa-id") for a in carried if a and a.client == client}
+    authorized = {assertion_id: str(number) for assertion_id, number in told.items() if number}
+    return _Looked(held, earlier, frozenset(a.id for a in ours), authorized, found)
+
+
+def _elsewhere(authorized: Mapping[str, str], number: str | None) -> frozenset[str]:
+    """Assertions that told of the same authorization under another Coverage.
+
+    It is one insurance, whose Coverage has another id by now: the number may stand beside one of them only (CRD
+    2.2.1 resp-32).
+    """
+    return frozenset(found for found, told in authorized.items() if told == number)
 
 
 async def _earlier(sought: _Sought, carried: Sequence[Assertion], call: Call, store: Store) -> Assertion | None:

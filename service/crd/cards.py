@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from service.crd.chart_view import ChartView
@@ -20,6 +21,11 @@ from service.settings import Settings
 
 _TOPIC_SYSTEMS: Final = {CrdVersion.STU2: CRD_TEMP, CrdVersion.STU22: CDS_CARD_TYPE}
 _TOPIC_DISPLAYS: Final = {GUIDELINE: "Guideline", CLAIM: "Claim"}
+_ORDERS: Final = {
+    "MedicationRequest": "medication order",
+    "ServiceRequest": "service order",
+    "Appointment": "appointment",
+}
 _LONGEST_SUMMARY: Final = 139  # CDS Hooks: under 140 characters
 _UNREAD_SUMMARY: Final = "Active orders could not be checked for prior authorization"
 _UNREAD_DETAIL: Final = (
@@ -30,13 +36,14 @@ _UNREAD_DETAIL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Advised:
-    """An order that falls under a policy.
+    """An order that falls under a policy; `start` is its requested start.
 
     `pathway` is that of the form it was given, if any; `held` the authorization that covers its start; `chart` what
     the record says about the form; `launch` the appContext for clients that want the form as an app to launch.
     """
 
     reference: str
+    start: date
     policy: Policy
     pathway: Pathway | None
     held: Authorization | None = None
@@ -98,8 +105,19 @@ def _next_steps(advised: Sequence[Advised], shape: _Shape, registry: PolicyRegis
             )
         card = _card(shape, CLAIM, summary, [a.reference for a in same])
         asks = f"Questions: {shape.settings.payer_name}, {shape.settings.payer_phone}."
-        card["detail"] = "\n\n".join((steps, *_record_says(first.chart), asks))
+        card["detail"] = "\n\n".join((steps, *_which(same, advised), *_record_says(first.chart), asks))
         yield card
+
+
+def _which(meant: Sequence[Advised], advised: Sequence[Advised]) -> Iterator[str]:
+    """Which of several orders of one drug a card is about, where its name does not tell (CRD 2.2.1 dev-24)."""
+    alike = [each for each in advised if each.policy.drug == meant[0].policy.drug]
+    if len(alike) > len(meant):
+        orders = (
+            f"the {_ORDERS[each.reference.partition('/')[0]]} for {each.start.isoformat()} ({each.reference})"
+            for each in meant
+        )
+        yield f"This is about {' and '.join(orders)}."
 
 
 def _step(advised: Advised) -> tuple[PolicyRef, Pathway | None, Authorization | None]:
@@ -135,11 +153,16 @@ def _launches(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
         if each.pathway and each.launch:
             drug = each.policy.drug.display
             card = _card(shape, CLAIM, f"{drug}: open the prior authorization form", [each.reference])
-            card["detail"] = f"Opens the form for {drug} with what the chart already says."
+            opens = f"Opens the form for {drug} with what the chart already says."
+            card["detail"] = "\n\n".join((opens, *_which([each], advised)))
             url = f"{shape.settings.base_url}/dtr/launch"
             card["links"] = [
                 {"label": "Open the form", "url": url, "type": "smart", "appContext": each.launch},
             ]
+            if shape.version is CrdVersion.STU22:
+                # Its logical model of SMART cards asks for a suggestion, and for no action in it (resp-72).
+                card["suggestions"] = [{"label": "I open the form by the link", "uuid": shape.ids.new()}]
+                card["selectionBehavior"] = "any"
             yield card
 
 

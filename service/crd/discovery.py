@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from service.crd.configuration import OPTIONS
@@ -38,11 +38,45 @@ _TOKENS_ONLY: Final[Mapping[str, str]] = {
     "patient": "Patient/{{context.patientId}}",
     COVERAGE_KEY: "Coverage?patient={{context.patientId}}&status=active",
 }
+
+
+def _people(*named: str) -> dict[str, str]:
+    """Whoever is named at those FHIRPaths and in the encounter: a waiver may know the prescriber by the NPI."""
+    encounter = "%encounter.participant.individual"
+    role, person = "PractitionerRole", "Practitioner"
+    return {
+        "encounter": "Encounter/{{context.encounterId}}",
+        "practitionerRoles": _by_ids(role, _resolved(role, (encounter, *named))),
+        "practitioners": _by_ids(
+            person,
+            ("%practitionerRoles.entry.resource.practitioner.resolve().id", *_resolved(person, (encounter, *named))),
+        ),
+    }
+
+
+def _by_ids(kind: str, ids: Sequence[str]) -> str:
+    return f"{kind}?_id={{{{{'|'.join(ids)}}}}}"
+
+
+def _resolved(kind: str, named: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{path}.resolve().ofType({kind}).id" for path in named)
+
+
+def _of(resources: str, elements: str) -> Iterator[str]:
+    return (f"{resources}.entry.resource.{element}" for element in elements.split())
+
+
 _DRAFTS: Final[Mapping[str, str]] = {
     "medications": (
         "Medication?_id={{context.draftOrders.entry.resource.ofType(MedicationRequest).medication.resolve().id}}"
     ),
+    **_people(*_of("context.draftOrders", "sender recipient requester performer orderer prescriber")),
 }
+_CARRIED_OUT: Final = (
+    *_of("%deviceRequests", "performer requester"),
+    *_of("%medicationRequests", "performer requester"),
+    *_of("%serviceRequests", "performer requester"),
+)
 _OF_ORDERS: Final = "Medication?_id={{%medicationRequests.entry.resource.medication.resolve().id}}"
 _BASED_ON: Final = (
     "{{context.appointments.entry.resource.basedOn"
@@ -63,6 +97,12 @@ _PREFETCH: Final[Mapping[str, Mapping[str, str]]] = {
             for kind, key in ORDER_KEYS.items()
         },
         "medications": _OF_ORDERS,
+        **_people(
+            *_of("%communicationRequests", "sender recipient requester"),
+            *_CARRIED_OUT,
+            *_of("%nutritionOrders", "orderer"),
+            *_of("%visionPrescriptions", "prescriber"),
+        ),
     },
     "appointment-book": {
         ORDER_KEYS["DeviceRequest"]: f"DeviceRequest?_id={_BASED_ON}.ofType(DeviceRequest).id}}}}",
@@ -71,6 +111,7 @@ _PREFETCH: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ORDER_KEYS["MedicationRequest"]: f"MedicationRequest?_id={_BASED_ON}.ofType(MedicationRequest).id}}}}",
         "medications": _OF_ORDERS,
+        **_people(*_of("context.appointments", "participant.actor"), *_CARRIED_OUT),
     },
     "encounter-start": _IN_FORCE,
     "encounter-discharge": _IN_FORCE,

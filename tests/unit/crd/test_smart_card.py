@@ -43,6 +43,18 @@ async def test_clients_that_launch_get_a_card_for_each_order(launcher: Endpoint)
         assert "suggestions" not in card
 
 
+@pytest.mark.requirement("dev-24", "resp-3", "resp-72")
+async def test_the_newer_guide_wants_a_suggestion_that_does_nothing(launcher: Endpoint) -> None:
+    response = await launcher.call(request(medication_request(), service_request(), version="2.2"))
+    _, first, second, _ = response["cards"]
+    for card in (first, second):
+        (suggestion,) = card["suggestions"]
+        assert set(suggestion) == {"label", "uuid"}
+        assert card["selectionBehavior"] == "any"
+    assert "the medication order for 2026-12-04 (MedicationRequest/mr1)" in first["detail"]
+    assert "the service order for 2026-12-04 (ServiceRequest/sr1)" in second["detail"]
+
+
 async def test_nobody_else_gets_one(endpoint: Endpoint) -> None:
     cards = (await endpoint.call(request()))["cards"]
     assert {link["type"] for card in cards for link in card.get("links", [])} == {"absolute"}
