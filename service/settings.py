@@ -19,6 +19,10 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8080",
         description="How callers reach this service; used in every address we give out",
     )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of our certificate and its chain; none: a proxy before us ends TLS"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key")
     policies: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Further policy folders, separated by ':'"
     )
@@ -75,6 +79,11 @@ class Settings(BaseSettings):
     smart_issuers: Path | None = Field(
         default=None, description="TOML file of EHRs that may launch the SMART app (see docs/operations.md)"
     )
+    session_keys: Path | None = Field(
+        default=None,
+        description="File of keys that seal the SMART app's sessions in the database (see docs/operations.md); none: "
+        "sessions are in memory, and end with the process",
+    )
     ehr_seconds: float = Field(default=2.5, description="Time limit of one request to a client's FHIR server")
     subscriber_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -88,6 +97,9 @@ class Settings(BaseSettings):
     notify_timeout_seconds: float = Field(default=10.0, description="Time limit of one notification", le=30)
     notify_retry_seconds: float = Field(default=2.0, description="Wait after a first failure; doubles each time")
     notify_attempts: int = Field(default=12, description="Failures in a row that end a subscription in error", ge=1)
+    notify_keep_days: int = Field(
+        default=30, description="Days that notifications are kept which arrived, or whose subscription ended", ge=1
+    )
     token_seconds: int = Field(default=300, description="Life of an access token that we issue")
     versioned_canonicals: bool = Field(
         default=True, description="False strips |version from canonicals for clients that compare them literally"

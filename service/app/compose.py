@@ -184,7 +184,7 @@ class _Parts:
 
     def include_dtr_app(self, app: FastAPI) -> None:
         """The SMART app sends requests by HTTP, in this process, like any provider's software."""
-        router, ehrs = open_app(self.dtr(), self.registered, self._payer(app))
+        router, ehrs = open_app(self.dtr(), self.registered, self._payer(app), self.store.app_sessions())
         self.own.append(ehrs)
         app.include_router(router, prefix="/dtr")
 

@@ -12,7 +12,7 @@ from service.demo.pages import only_from_here
 from service.demo.smart import USERS, Authorization, Context, Grant
 from service.demo.store import searchset, version_of
 from service.dtr.app.context import read_context
-from service.errors import Conflict, Forbidden, InvalidResource, NotAuthenticated
+from service.errors import Conflict, Forbidden, InvalidResource, NotAuthenticated, NotSupported
 from service.fhir.build import Json
 from service.fhir.canonical import FHIR_VERSION
 from service.ports import Ids
@@ -35,9 +35,11 @@ _TYPES: Final = (
     "PractitionerRole",
     "QuestionnaireResponse",
 )
+_CREATED: Final = ("QuestionnaireResponse", "DocumentReference")
 # What a launched app may change, with the scope that lets it.
 _WRITTEN: Final = {
     "QuestionnaireResponse": "patient/QuestionnaireResponse.cus",
+    "DocumentReference": "patient/DocumentReference.cu",
     "MedicationRequest": "patient/MedicationRequest.u",
 }
 
@@ -75,11 +77,13 @@ def fhir_router(ehr: DemoEhr, authorization: Authorization, ids: Ids, settings: 
         asked = read_json(await read_body(request, settings), settings)
         return JSONResponse({"launch_id": authorization.launch(_launched(asked, ehr))})
 
-    @router.post("/QuestionnaireResponse")
-    async def create(request: Request) -> Response:
-        sent = await _received(request, "QuestionnaireResponse", await known(request), settings)
+    @router.post("/{kind}")
+    async def create(kind: str, request: Request) -> Response:
+        if kind not in _CREATED:
+            raise NotSupported(f"Only these are created here: {', '.join(_CREATED)}.")
+        sent = await _received(request, kind, await known(request), settings)
         written = ehr.store.write({**sent, "id": ids.new()})
-        location = f"{ehr.base}/QuestionnaireResponse/{written['id']}"
+        location = f"{ehr.base}/{kind}/{written['id']}"
         return fhir_response(written, 201, {"Location": location})
 
     @router.put("/{kind}/{resource_id}")
@@ -132,7 +136,8 @@ def _require_patient(resource: Json, grant: Grant | None) -> None:
 def _capability(base: str, day: str) -> Json:
     reading, writing = [{"code": "read"}, {"code": "search-type"}], [{"code": "update"}]
     interactions = {kind: [*reading, *(writing if kind in _WRITTEN else ())] for kind in _TYPES}
-    interactions["QuestionnaireResponse"].append({"code": "create"})
+    for kind in _CREATED:
+        interactions[kind].append({"code": "create"})
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from service.ehr.app_key import AppKey, UnusableKeyFile, load_key
 from service.errors import InvalidPolicy
 
-# What a DTR app asks for: identity and context (DTR 2.2.0, SMART launch), the chart, its own response, the order.
+# What a DTR app asks for: identity and context (DTR 2.2.0, SMART launch), the chart, its own response with the
+# documents that go with it, the order.
 SCOPES: Final = (
     "launch",
     "openid",
@@ -24,6 +25,7 @@ SCOPES: Final = (
     "patient/*.rs",
     "user/Practitioner.rs",
     "patient/QuestionnaireResponse.cus",
+    "patient/DocumentReference.cu",
     "patient/MedicationRequest.u",
 )
 Method = Literal["secret", "private_key_jwt", "public"]

@@ -25,6 +25,7 @@ from service.ports import (
     SystemClock,
 )
 from service.store import case_rows, rows
+from service.store.app_sessions import SqlAppSessions
 from service.store.audit import holds
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.form_errors import SqlFormErrors
@@ -71,6 +72,10 @@ class SqlStore:
     def form_errors(self) -> SqlFormErrors:
         """What clients reported about our forms, in the same database."""
         return SqlFormErrors(self._read, self._write)
+
+    def app_sessions(self) -> SqlAppSessions:
+        """Sealed sessions of the SMART app, in the same database."""
+        return SqlAppSessions(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,10 +11,12 @@ import httpx
 from fastapi import APIRouter
 
 from service.dtr.app.desk import Desk, Surroundings
+from service.dtr.app.keeping import SealedCodec
 from service.dtr.app.opening import Opener
 from service.dtr.app.payer import PayerDoor, PayerRefused
 from service.dtr.app.routes import AppDependencies, build
-from service.dtr.app.sessions import Sessions
+from service.dtr.app.sealing import load_sealer, passing_sealer
+from service.dtr.app.sessions import SessionRows, Sessions
 from service.dtr.package import Packager
 from service.dtr.populate import ChartLogic
 from service.dtr.routes import DtrDependencies
@@ -29,8 +32,10 @@ from service.ehr.writing import WritingEhrs
 from service.errors import EhrUnavailable
 from service.fhir.build import Json
 from service.ports import Clock
+from service.store.app_sessions import MemoryAppSessions
 from service.wire import FHIR_JSON
 
+_log = logging.getLogger(__name__)
 _SUBMIT: Final = "/fhir/Claim/$submit"
 _TOKEN: Final = "/fhir/token"  # noqa: S105 a path
 _SCOPE: Final = "system/Claim.cu"
@@ -79,9 +84,12 @@ class OwnPayer:
 
 
 def open_app(
-    dependencies: DtrDependencies, registered: Registrations, payer: httpx.AsyncClient
+    dependencies: DtrDependencies, registered: Registrations, payer: httpx.AsyncClient, rows: SessionRows
 ) -> tuple[APIRouter, httpx.AsyncClient]:
-    """The router to include under /dtr, and the client of EHRs to close at the end. `payer` leads to our own base."""
+    """The router to include under /dtr, and the client of EHRs to close at the end. `payer` leads to our own base.
+
+    `rows` keep sessions where there is a key to seal them with; else they are in this process alone.
+    """
     settings, clock = dependencies.settings, dependencies.clock
     reach = Reach(registered.hosts, settings.ehr_private_addresses, settings.demo)
     http = open_http(reach, settings.ehr_seconds)
@@ -100,9 +108,21 @@ def open_app(
             opener=Opener(packager, dependencies.registry, logic, clock),
             evaluator=dependencies.evaluator,
             payer=OwnPayer(PayerDoor(payer, settings), registered.payer, clock),
-            sessions=Sessions(clock),
+            sessions=_sessions(dependencies, registered, rows),
             clock=clock,
             ids=dependencies.ids,
+            shelf=shelf,
         )
     )
     return build(AppDependencies(settings, registered, launch, desk)), http
+
+
+def _sessions(dependencies: DtrDependencies, registered: Registrations, rows: SessionRows) -> Sessions:
+    keys = dependencies.settings.session_keys
+    if keys is None:
+        if registered.by_iss:
+            _log.warning("SESSIONS OF THE SMART APP ARE IN MEMORY: A RESTART ENDS THEM (PA_SESSION_KEYS)")
+        codec = SealedCodec(passing_sealer(), registered, dependencies.registry)
+        return Sessions(MemoryAppSessions(), codec, dependencies.clock)
+    codec = SealedCodec(load_sealer(keys), registered, dependencies.registry)
+    return Sessions(rows, codec, dependencies.clock)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from service.dtr.app.criteria import CriterionState, questions_of
-from service.dtr.app.display import every_item, help_texts, is_whole_date
+from service.dtr.app.display import help_texts, is_whole_date
 from service.dtr.app.opening import Opened, person_name
+from service.dtr.app.stamping import partial_dates
 from service.policy.model import LinkId
 from service.ports import Resource
 
@@ -24,19 +25,24 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """One question: the criteria that it serves, help where it serves none, records, and a word on them."""
+    """One question: the criteria that it serves, help where it serves none, records, and a word on them.
+
+    `partial` is a date without its day that stands in the form unseen: the user may have it removed.
+    """
 
     link_id: str
     why: tuple[tuple[str, str], ...]
     help: tuple[str, ...]
     sources: tuple[Source, ...]
     remark: str
+    partial: str = ""
 
 
 def about(opened: Opened, states: Sequence[CriterionState], answered: frozenset[str]) -> tuple[About, ...]:
     """Every question of the form, in its order. `answered` are those that the record filled."""
     serving = questions_of(states)
     helps = help_texts(opened.questionnaire)
+    partial = partial_dates(opened.items)
     return tuple(
         About(
             link_id=str(link_id),
@@ -47,17 +53,10 @@ def about(opened: Opened, states: Sequence[CriterionState], answered: frozenset[
                 for each in opened.evidence.get(link_id, ())
             ),
             remark=_remark(opened, str(link_id), answered),
+            partial=partial.get(str(link_id), ""),
         )
         for link_id in opened.form.questions
     )
-
-
-def partial_dates(opened: Opened) -> dict[str, str]:
-    """Dates without their day that stand in the form, by linkId: the renderer cannot show them."""
-    dates = {str(link_id) for link_id, question in opened.form.questions.items() if question.type == "date"}
-    answered = [item for held in opened.items for item in (held, *every_item(held)) if item["linkId"] in dates]
-    values = [(item["linkId"], answer.get("valueDate")) for item in answered for answer in item.get("answer") or ()]
-    return {link_id: str(value) for link_id, value in values if value and not is_whole_date(value)}
 
 
 def patient_line(patient: Resource) -> str:
@@ -78,9 +77,10 @@ def order_line(order: Resource) -> str:
 
 def _remark(opened: Opened, link_id: str, answered: frozenset[str]) -> str:
     """Why the records that speak to a question leave it open, or what stands in the form and cannot be shown."""
-    partial = partial_dates(opened).get(link_id)
+    partial = partial_dates(opened.items).get(link_id)
     if partial:
-        return f"The {'draft' if opened.draft else 'record'} says {partial}. Type the full date if you know it."
+        said = "draft" if opened.draft else "record"
+        return f"The {said} says {partial}, and so will the request. Type the full date if you know it."
     found = [each.shown for each in opened.evidence.get(LinkId(link_id), ())]
     if not found or link_id in answered:
         return ""

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -52,13 +52,16 @@ class Offer:
 class Attached:
     """What goes with the request: a DocumentReference or DiagnosticReport, and the results that it rests on.
 
-    `size` is bytes of content.
+    `size` is bytes of content. `in_ehr` says whether the EHR holds it under its id, `uploaded` whether a user of the
+    app brought it.
     """
 
     resource: Json
     title: str
     size: int
     related: tuple[Resource, ...] = ()
+    in_ehr: bool = False
+    uploaded: bool = False
 
     @property
     def reference(self) -> str:
@@ -83,13 +86,29 @@ async def from_record(ehr: EhrClient, patient: str, reference: str) -> Attached:
     NotFound when the EHR does not give it, MissingElement when not its content.
     """
     record = await read_at(ehr, reference)
-    if record is None or record["resourceType"] not in _OFFERED or not is_about(ehr, record, patient):
+    offered = record is not None and record.get("status") in _OFFERED.get(record["resourceType"], ())
+    if record is None or not offered or not is_about(ehr, record, patient):
         raise NotFound("The EHR did not give this document. Reload the page and try again.")
     filled, size = await _filled(ehr, record)
     results = [each.get("reference") for each in record.get("result") or ()][:_MOST_RESULTS]
     read = await asyncio.gather(*(read_at(ehr, result) for result in results))
     related = tuple(result for result in read if result is not None and is_about(ehr, result, patient))
-    return Attached(filled, _title(record), size, related)
+    return Attached(filled, _title(record), size, related, in_ehr=True)
+
+
+def from_draft(record: Resource, patient: str, logical_id: str) -> Attached:
+    """A file that a draft contains, under an id of its own: a draft is the EHR's word, and is checked like a file.
+
+    NotFound when it is none, or another patient's; InvalidResource, TooLarge.
+    """
+    contents = record.get("content") or [{}]
+    subject = (record.get("subject") or {}).get("reference")
+    if record.get("resourceType") != "DocumentReference" or subject != f"Patient/{patient}":
+        raise NotFound("The draft does not hold this document.")
+    attachment = contents[0].get("attachment") or {}
+    about: tuple[Resource, Json] = ({"id": patient}, next(iter(record.get("author") or ()), {}))
+    written = _document(_file_title(attachment.get("title")), attachment.get("data"), about)
+    return replace(written, resource={**written.resource, "id": logical_id, "date": record.get("date")})
 
 
 def from_file(name: Any, data: Any, about: tuple[Resource, Json], number: tuple[str, datetime]) -> Attached:
@@ -97,25 +116,30 @@ def from_file(name: Any, data: Any, about: tuple[Resource, Json], number: tuple[
 
     InvalidResource when it is none of the types that are taken, TooLarge.
     """
+    written = _document(_file_title(name), data, about)
+    logical_id, when = number
+    return replace(
+        written, resource={**written.resource, "id": logical_id, "date": when.isoformat(timespec="seconds")}
+    )
+
+
+def _document(title: str, data: Any, about: tuple[Resource, Json]) -> Attached:
     content = _decoded(data)
     if len(content) > MOST_BYTES:
         raise TooLarge(f"The file is larger than {MOST_BYTES // 1_000_000} MB. Send the pages that matter.")
     kind = _kind(content)
     patient, author = about
-    title = _file_title(name)
     resource: Json = {
         "resourceType": "DocumentReference",
-        "id": number[0],
         "status": "current",
         "type": concept(coding(NULL_FLAVOR, "UNK", "unknown"), text=title),
         "category": [_CLINICAL_NOTE],
         "subject": {"reference": f"Patient/{patient['id']}"},
-        "date": number[1].isoformat(timespec="seconds"),
         "author": [{"display": str(author.get("display") or "A user of the EHR")}],
         "description": title,
         "content": [{"attachment": {"contentType": kind, "data": _encoded(content), "title": title}}],
     }
-    return Attached(resource, title, len(content))
+    return Attached(resource, title, len(content), uploaded=True)
 
 
 def with_document(held: Sequence[Attached], added: Attached) -> tuple[Attached, ...]:

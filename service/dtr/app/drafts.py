@@ -11,6 +11,7 @@ from service.ehr.writing import WritingEhr
 from service.errors import Conflict, EhrUnavailable
 from service.fhir.build import Json
 from service.fhir.canonical import DTR_CONTEXT, split_canonical
+from service.form.adaptive import derived_from
 from service.ports import Resource
 
 
@@ -40,10 +41,16 @@ async def find_draft(
         and (_is_for(ehr, each, order) or response is not None)
     ]
     url, version = split_canonical(questionnaire)
-    own = [draft for draft in drafts if split_canonical(str(draft.resource.get("questionnaire", "")))[0] == url]
-    current = [d for d in own if split_canonical(str(d.resource["questionnaire"]))[1] in (None, version)]
+    own = [draft for draft in drafts if split_canonical(form_of(draft.resource))[0] == url]
+    current = [d for d in own if split_canonical(form_of(d.resource))[1] in (None, version)]
     others = [draft for draft in own if draft not in current]
     return (current[0] if current else None), (others[0] if others else None)
+
+
+def form_of(response: Resource) -> str:
+    """The canonical of the form that a response answers: an adaptive one stands behind the form that it contains."""
+    canonical = str(response.get("questionnaire", ""))
+    return (derived_from(response) or "") if canonical.startswith("#") else canonical
 
 
 async def save(ehr: WritingEhr, response: Json, before: Draft | None) -> Draft:

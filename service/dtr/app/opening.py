@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from service.dtr.adaptive import AdaptiveForm
+from service.dtr.app.asking import Asked, Asking, begun, taken_up
 from service.dtr.app.context import LaunchContext
 from service.dtr.app.documents import Offer, offers
-from service.dtr.app.drafts import Draft, find_draft, retire
+from service.dtr.app.drafts import Draft, find_draft, form_of, retire
+from service.dtr.app.merging import merged
 from service.dtr.app.records import Matter, Parties, read_at, read_chart, read_matter, read_parties
 from service.dtr.package import Packager
-from service.dtr.populate import Chart, ChartEvidence, ChartLogic, populate
+from service.dtr.populate import Chart, ChartEvidence, ChartLogic, Populated, populate
 from service.dtr.request import AskedForm, Given, PackageRequest
 from service.ehr.writing import WritingEhr
 from service.errors import MissingElement, NotFound, PrefetchMissing
 from service.fhir.build import Json
 from service.fhir.canonical import CRD_COVERAGE_INFORMATION, split_canonical
+from service.form.adaptive import answered_form
 from service.form.questionnaire import Form, read_form
 from service.policy.model import LinkId
 from service.ports import Caller, Clock, LoadedPolicy, PolicyRegistry, Resource
@@ -27,13 +31,16 @@ _EXPIRED: Final = (
 )
 _PARTLY: Final = "The EHR did not give all records ({0}). Questions that they would answer are left to you."
 
+_Package = dict[str, list[Json]]
+"""A package's resources by type."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A form on somebody's screen. `items` is what stood in it when it was last saved or opened.
 
     `base` is the EHR's FHIR base; `draft` what the EHR holds of it; `notices` what the user must know,
-    `offers` the documents of the chart.
+    `offers` the documents of the chart; `asking` how far an adaptive form has come.
     """
 
     base: str
@@ -51,6 +58,7 @@ class Opened:
     draft: Draft | None
     notices: tuple[str, ...]
     offers: tuple[Offer, ...]
+    asking: Asking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,16 @@ class Forms:
     """What an order has several of: canonical and title of each, for the user to pick from."""
 
     offered: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What stands on the screen: the form, its answers, and the response that both belong to."""
+
+    questionnaire: Resource
+    items: tuple[Json, ...]
+    skeleton: Json
+    asking: Asking | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,6 @@ class Opener:
 
         PrefetchMissing, in the payer's words, when there is none to fill.
         """
-        now = self.clock.now()
         if said.order is None:
             raise MissingElement("The launch names no order. Pick one.")
         matter = await read_matter(ehr, patient, said.order, said.coverage)
@@ -84,50 +101,66 @@ class Opener:
         package = _chosen(packages, said.questionnaire)
         if package is None:
             return Forms(tuple(_named(each) for each in packages))
-        questionnaire, skeleton = package["Questionnaire"][0], package["QuestionnaireResponse"][0]
-        found = self.registry.questionnaire(str(skeleton["questionnaire"]))
+        skeleton = package["QuestionnaireResponse"][0]
+        found = self.registry.questionnaire(answered_form(skeleton) or "")
         if found is None:
             raise NotFound("This form is none that can be filled here.")
         chart, parties, author, (draft, old), offered = await asyncio.gather(
             read_chart(ehr, matter, package.get("Library", ())),
             read_parties(ehr, matter),
             _author(ehr, user),
-            find_draft(ehr, patient, (said.response, said.order), skeleton["questionnaire"]),
+            find_draft(ehr, patient, (said.response, said.order), form_of(skeleton)),
             offers(ehr, patient),
         )
-        filled = await populate(
-            found[0],
-            questionnaire,
-            Chart(chart.records, patient),
-            logic=self.logic,
-            origin=self.packager.shape.origins["client"],
-            now=now,
-        )
+        whole, filled = await self._filled(package, found[0], Chart(chart.records, patient))
         notices = [*filled.problems, *([_PARTLY.format(", ".join(chart.unread))] if chart.unread else [])]
         if old is not None:
             await retire(ehr, old)
             notices.append(_EXPIRED)
         if draft is not None:
             notices.append(_resumed(draft))
+        shown = self._shown(package, draft, merged(whole, skeleton.get("item") or (), filled.items))
         return Opened(
             base=ehr.base,
             matter=matter,
             parties=parties,
             author=author,
             loaded=found[0],
-            questionnaire=questionnaire,
-            form=read_form(questionnaire),
+            questionnaire=shown.questionnaire,
+            form=read_form(shown.questionnaire),
             value_sets=tuple(package.get("ValueSet", ())),
             conditions=tuple(record for record in chart.records if record["resourceType"] == "Condition"),
-            skeleton=skeleton,
-            items=tuple(draft.resource.get("item") or ()) if draft else filled.items,
+            skeleton=shown.skeleton,
+            items=shown.items,
             evidence=filled.evidence,
             draft=draft,
             notices=tuple(notices),
             offers=offered,
+            asking=shown.asking,
         )
 
-    async def _packages(self, matter: Matter, said: LaunchContext, caller: Caller) -> list[dict[str, list[Json]]]:
+    async def _filled(self, package: _Package, loaded: LoadedPolicy, chart: Chart) -> tuple[Resource, Populated]:
+        """The form with all its questions, and what the records answer of them."""
+        adaptive = self._adaptive(package)
+        whole = adaptive.questionnaire if adaptive else package["Questionnaire"][0]
+        origin = self.packager.shape.origins["client"]
+        return whole, await populate(loaded, whole, chart, logic=self.logic, origin=origin, now=self.clock.now())
+
+    def _shown(self, package: _Package, draft: Draft | None, filled: tuple[Json, ...]) -> _Shown:
+        """What stands on the screen at first: the draft where there is one."""
+        adaptive, skeleton = self._adaptive(package), package["QuestionnaireResponse"][0]
+        if adaptive is None:
+            items = tuple(draft.resource.get("item") or ()) if draft else filled
+            return _Shown(package["Questionnaire"][0], items, skeleton, None)
+        shelf = self.packager.sources.shelf
+        asked: Asked | None = taken_up(skeleton, draft.resource, adaptive, filled) if draft else None
+        asked = asked or begun(skeleton, adaptive, filled, shelf)
+        return _Shown(asked.questionnaire, asked.items, asked.skeleton, asked.asking)
+
+    def _adaptive(self, package: _Package) -> AdaptiveForm | None:
+        return self.packager.sources.shelf.adaptive(form_of(package["QuestionnaireResponse"][0]))
+
+    async def _packages(self, matter: Matter, said: LaunchContext, caller: Caller) -> list[_Package]:
         """At least one package: its resources by type."""
         request = PackageRequest(
             coverages=(Given(matter.coverage, "Coverage", "the coverage"),),
@@ -186,7 +219,7 @@ def _assertion(order: Resource) -> str | None:
     return None
 
 
-def _chosen(packages: list[dict[str, list[Json]]], wanted: str | None) -> dict[str, list[Json]] | None:
+def _chosen(packages: list[_Package], wanted: str | None) -> _Package | None:
     """The package of the form that is wanted; the only one whatever is wanted; None when somebody must pick."""
     if len(packages) == 1:
         return packages[0]
@@ -194,17 +227,17 @@ def _chosen(packages: list[dict[str, list[Json]]], wanted: str | None) -> dict[s
     return next((each for each in packages if split_canonical(_named(each)[0])[0] == named), None)
 
 
-def _named(package: dict[str, list[Json]]) -> tuple[str, str]:
-    canonical = str(package["QuestionnaireResponse"][0]["questionnaire"])
+def _named(package: _Package) -> tuple[str, str]:
+    canonical = form_of(package["QuestionnaireResponse"][0])
     return canonical, str(package["Questionnaire"][0].get("title") or canonical)
 
 
-def _by_type(answer: Json) -> list[dict[str, list[Json]]]:
+def _by_type(answer: Json) -> list[_Package]:
     bundles = [answer] if answer.get("resourceType") == "Bundle" else []
     bundles += [part["resource"] for part in answer.get("parameter", ()) if _is_bundle(part.get("resource"))]
     found = []
     for package in bundles:
-        by_type: dict[str, list[Json]] = {}
+        by_type: _Package = {}
         for entry in package["entry"]:
             by_type.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
         found.append(by_type)

@@ -11,14 +11,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from service.dtr.app.content import about, order_line, partial_dates, patient_line
-from service.dtr.app.desk import Checked, Desk, posted_items
+from service.dtr.app.content import about, order_line, patient_line
+from service.dtr.app.desk import Checked, Desk, Posted, read_posted
 from service.dtr.app.display import display_form, display_items
 from service.dtr.app.documents import MOST_BYTES, Attached
 from service.dtr.app.opening import Opened
 from service.dtr.app.pages import Cookies, Pages, app_route, own_files, read_fields, renderer_files
 from service.dtr.app.sessions import Visit
-from service.dtr.app.stamping import origins
+from service.dtr.app.stamping import origins, partial_dates
 from service.ehr.id_token import LaunchRefused
 from service.ehr.issuers import Registrations
 from service.ehr.smart import SmartLaunch
@@ -28,6 +28,7 @@ from service.wire import fhir_response, read_body, read_json
 
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _A_WHILE: Final = "public, max-age=300"
+_SAVED: Final = "Saved in the EHR. You, or a colleague, can go on later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,12 @@ class _Door:
     def desk(self) -> Desk:
         return self.dependencies.desk
 
-    def visit(self, visit_id: str, request: Request) -> Visit:
-        return self.desk.sessions.find(visit_id, self.cookies.visit(request))
+    async def visit(self, visit_id: str, request: Request) -> Visit:
+        return await self.desk.sessions.find(visit_id, self.cookies.visit(request))
 
-    def writing(self, visit_id: str, request: Request, token: str | None) -> Visit:
+    async def writing(self, visit_id: str, request: Request, token: str | None) -> Visit:
         """The visit, when the request comes from its own page; Forbidden otherwise."""
-        visit = self.visit(visit_id, request)
+        visit = await self.visit(visit_id, request)
         if token is None or not secrets.compare_digest(visit.csrf.encode(), token.encode()):
             raise Forbidden("This did not come from the form's own page. Reload it and try again.")
         return visit
@@ -108,13 +109,13 @@ def _add_launch(router: APIRouter, door: _Door) -> None:
             raise MissingElement("This app is opened from an EHR: the link there says which one and for whom.")
         address, pending = await dependencies.launch.begin(iss, token)
         response = RedirectResponse(address, status_code=302)
-        cookies.set_launch(response, door.desk.sessions.wait_for(pending, cookies.launch(request)))
+        cookies.set_launch(response, await door.desk.sessions.wait_for(pending, cookies.launch(request)))
         return response
 
     @router.get("/callback")
     async def callback(request: Request) -> Response:
         said = request.query_params
-        pending = door.desk.sessions.take(said.get("state", ""), cookies.launch(request))
+        pending = await door.desk.sessions.take(said.get("state", ""), cookies.launch(request))
         code = said.get("code")
         if code is None:
             raise LaunchRefused("The EHR did not let you in. Open the app from the EHR again.")
@@ -128,7 +129,7 @@ def _add_launch(router: APIRouter, door: _Door) -> None:
 def _add_form(router: APIRouter, door: _Door) -> None:
     @router.get("/forms/{visit_id}")
     async def form(visit_id: str, request: Request) -> Response:
-        visit = door.visit(visit_id, request)
+        visit = await door.visit(visit_id, request)
         opened = visit.opened
         if opened is None and visit.forms:
             return door.pages.show("pick_form.html", visit=visit)
@@ -143,13 +144,13 @@ def _add_form(router: APIRouter, door: _Door) -> None:
             patient=patient_line(opened.matter.patient),
             order=order_line(opened.matter.order),
             states=await door.desk.states(visit),
-            **_documents(opened, visit.attached),
+            **_documents(opened, await door.desk.sessions.attached(visit.id)),
         )
 
     @router.post("/forms/{visit_id}/order")
     async def order(visit_id: str, request: Request) -> Response:
         fields = await read_fields(request, door.dependencies.settings)
-        visit = door.writing(visit_id, request, fields.get("csrf"))
+        visit = await door.writing(visit_id, request, fields.get("csrf"))
         if not fields.get("order"):
             raise MissingElement("Pick an order.")
         await door.desk.pick(visit, fields["order"])
@@ -158,21 +159,21 @@ def _add_form(router: APIRouter, door: _Door) -> None:
     @router.post("/forms/{visit_id}/form")
     async def pick_form(visit_id: str, request: Request) -> Response:
         fields = await read_fields(request, door.dependencies.settings)
-        visit = door.writing(visit_id, request, fields.get("csrf"))
+        visit = await door.writing(visit_id, request, fields.get("csrf"))
         await door.desk.pick_form(visit, fields.get("form", ""))
         return RedirectResponse(f"/dtr/forms/{visit.id}", status_code=303)
 
     @router.post("/forms/{visit_id}/leave")
     async def leave(visit_id: str, request: Request) -> Response:
         fields = await read_fields(request, door.dependencies.settings)
-        await door.desk.leave(door.writing(visit_id, request, fields.get("csrf")))
+        await door.desk.leave(await door.writing(visit_id, request, fields.get("csrf")))
         return door.pages.show("left.html")
 
     @router.get("/forms/{visit_id}/content")
     async def content(visit_id: str, request: Request) -> Response:
-        visit = door.visit(visit_id, request)
+        visit = await door.visit(visit_id, request)
         opened = _opened(visit)
-        hidden = partial_dates(opened)
+        hidden = partial_dates(opened.items)
         held = {link_id: origin for link_id, origin in origins(opened.items).items() if link_id not in hidden}
         explained = about(opened, await door.desk.states(visit), frozenset(held))
         response = {**door.desk.response(visit), "item": display_items(opened.questionnaire, opened.items)}
@@ -183,48 +184,61 @@ def _add_form(router: APIRouter, door: _Door) -> None:
                 "response": response,
                 "about": {each.link_id: door.pages.part("about.html", about=each) for each in explained},
                 "origins": held,
+                "fresh": list(opened.asking.fresh) if opened.asking else [],
             }
         )
 
 
 def _add_answers(router: APIRouter, door: _Door) -> None:
-    async def received(request: Request, visit_id: str) -> tuple[Visit, Any, Any]:
-        visit = door.writing(visit_id, request, request.headers.get("x-csrf-token"))
+    async def received(request: Request, visit_id: str) -> tuple[Visit, Posted, Any]:
+        visit = await door.writing(visit_id, request, request.headers.get("x-csrf-token"))
         settings = door.dependencies.settings
-        items, body = posted_items(read_json(await read_body(request, settings), settings))
-        return visit, items, body
+        posted, body = read_posted(read_json(await read_body(request, settings), settings))
+        return visit, posted, body
 
     def told(checked: Checked, **rest: Any) -> dict[str, Any]:
         shown = door.pages.part("criteria.html", states=checked.criteria)
         return {"criteria": shown, "origins": origins(checked.items), **rest}
 
+    def summary(visit: Visit, checked: Checked) -> str:
+        asked = {str(link_id): q.text for link_id, q in _opened(visit).form.questions.items()}
+        unanswered = [(link_id, asked[link_id]) for link_id in checked.unanswered]
+        return door.pages.part("summary.html", faults=checked.faults, unanswered=unanswered)
+
     @router.post("/forms/{visit_id}/check")
     async def check(visit_id: str, request: Request) -> Response:
-        visit, items, _ = await received(request, visit_id)
-        return JSONResponse(told(await door.desk.check(visit, items)))
+        visit, posted, _ = await received(request, visit_id)
+        return JSONResponse(told(await door.desk.check(visit, posted)))
 
     @router.post("/forms/{visit_id}/draft")
     async def draft(visit_id: str, request: Request) -> Response:
-        visit, items, _ = await received(request, visit_id)
-        await door.desk.save_draft(visit, items)
-        return JSONResponse({"message": "Saved in the EHR. You, or a colleague, can go on later."})
+        visit, posted, _ = await received(request, visit_id)
+        notices = await door.desk.save_draft(visit, posted)
+        return JSONResponse({"message": " ".join((_SAVED, *notices))})
+
+    @router.post("/forms/{visit_id}/next")
+    async def ask_next(visit_id: str, request: Request) -> Response:
+        visit, posted, _ = await received(request, visit_id)
+        checked = await door.desk.ask_next(visit, posted)
+        if checked.faults or checked.unanswered:
+            return JSONResponse(told(checked, summary=summary(visit, checked)), 422)
+        return JSONResponse(told(checked, more=True))
 
     @router.post("/forms/{visit_id}/submit")
     async def submit(visit_id: str, request: Request) -> Response:
-        visit, items, body = await received(request, visit_id)
-        sent = await door.desk.submit(visit, items, incomplete=body.get("incomplete") is True)
+        visit, posted, body = await received(request, visit_id)
+        sent = await door.desk.submit(visit, posted, incomplete=body.get("incomplete") is True)
+        if sent.more:
+            return JSONResponse(told(sent.checked, more=True))
         if sent.decision is None:
-            asked = {str(link_id): q.text for link_id, q in _opened(visit).form.questions.items()}
-            unanswered = [(link_id, asked[link_id]) for link_id in sent.checked.unanswered]
-            summary = door.pages.part("summary.html", faults=sent.checked.faults, unanswered=unanswered)
-            return JSONResponse(told(sent.checked, summary=summary), 422)
+            return JSONResponse(told(sent.checked, summary=summary(visit, sent.checked)), 422)
         decision = door.pages.part("decision.html", decision=sent.decision, notices=sent.notices)
         return JSONResponse(told(sent.checked, decision=decision))
 
 
 def _add_documents(router: APIRouter, door: _Door) -> None:
     async def received(request: Request, visit_id: str) -> tuple[Visit, dict[str, Any]]:
-        visit = door.writing(visit_id, request, request.headers.get("x-csrf-token"))
+        visit = await door.writing(visit_id, request, request.headers.get("x-csrf-token"))
         settings = door.dependencies.settings
         body = read_json(await read_body(request, settings), settings)
         if not isinstance(body, dict):
@@ -244,13 +258,13 @@ def _add_documents(router: APIRouter, door: _Door) -> None:
     @router.post("/forms/{visit_id}/add-file")
     async def add_file(visit_id: str, request: Request) -> Response:
         visit, body = await received(request, visit_id)
-        attached = door.desk.add_file(visit, body.get("name"), body.get("data"))
+        attached = await door.desk.add_file(visit, body.get("name"), body.get("data"))
         return told(visit, attached, "Added: it goes with the request.")
 
     @router.post("/forms/{visit_id}/remove-document")
     async def remove(visit_id: str, request: Request) -> Response:
         visit, body = await received(request, visit_id)
-        attached = door.desk.remove_document(visit, str(body.get("record")))
+        attached = await door.desk.remove_document(visit, str(body.get("record")))
         return told(visit, attached, "Removed: it does not go with the request.")
 
 

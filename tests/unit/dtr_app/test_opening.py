@@ -91,7 +91,9 @@ async def test_a_partial_date_in_a_draft_is_left_for_the_user_to_complete(clinic
     shown = display_items(opened.questionnaire, opened.items)
     assert "platinum-start" not in values(shown)
     told = {each.link_id: each for each in about(opened, (), frozenset(origins(opened.items)))}
-    assert told["platinum-start"].remark == "The draft says 2026-03. Type the full date if you know it."
+    assert told["platinum-start"].remark == (
+        "The draft says 2026-03, and so will the request. Type the full date if you know it."
+    )
 
 
 async def test_of_several_forms_the_user_picks(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:

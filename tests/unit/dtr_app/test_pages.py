@@ -14,12 +14,15 @@ import pytest
 from fastapi import FastAPI
 
 from service.dtr.app.desk import Desk, Surroundings
+from service.dtr.app.keeping import SealedCodec
 from service.dtr.app.routes import AppDependencies, build
+from service.dtr.app.sealing import passing_sealer
 from service.dtr.app.sessions import Sessions, Visit
 from service.ehr.address import Reach
 from service.ehr.issuers import Issuer, registrations
 from service.ehr.smart import SmartLaunch
 from service.settings import Settings
+from service.store.app_sessions import MemoryAppSessions
 from tests.doubles import CountingIds, FrozenClock
 from tests.unit.dtr_app.clinic import Clinic
 from tests.unit.dtr_app.test_smart import ISS, NOW, Server
@@ -37,10 +40,20 @@ class App:
         clock, http = FrozenClock(NOW), httpx.AsyncClient(transport=httpx.MockTransport(self.server))
         reach = Reach(registered.hosts)
         launch = SmartLaunch(registered, http, reach, clock, f"{public}/dtr/callback")
-        self.sessions = Sessions(clock)
+        codec = SealedCodec(passing_sealer(), registered, clinic.rules.registry)
+        self.sessions = Sessions(MemoryAppSessions(), codec, clock)
         nothing: Any = None
+        opener = clinic.opener()
         around = Surroundings(
-            launch, nothing, clinic.opener(), clinic.rules.engine, nothing, self.sessions, clock, CountingIds()
+            launch=launch,
+            ehrs=nothing,
+            opener=opener,
+            evaluator=clinic.rules.engine,
+            payer=nothing,
+            sessions=self.sessions,
+            clock=clock,
+            ids=CountingIds(),
+            shelf=opener.packager.sources.shelf,
         )
         self.app = FastAPI()
         dependencies = AppDependencies(Settings(public_url=public), registered, launch, Desk(around))
@@ -61,7 +74,7 @@ class App:
         arrived = await client.get("/dtr/callback", params={"state": asked["state"], "code": "c"})
         self.cookies = [*started.headers.get_list("set-cookie"), *arrived.headers.get_list("set-cookie")]
         visit_id = arrived.headers["location"].rpartition("/")[2]
-        return self.sessions.find(visit_id, client.cookies.get(self.cookies[1].partition("=")[0]))
+        return await self.sessions.find(visit_id, client.cookies.get(self.cookies[1].partition("=")[0]))
 
 
 @pytest.fixture
@@ -93,7 +106,7 @@ async def test_pages_may_be_framed_by_registered_ehrs_alone(app: App) -> None:
 async def test_a_form_is_picked_from_those_of_the_order_alone(app: App) -> None:
     async with app.browser() as client:
         visit = await app.arrive(client)
-        app.sessions.keep(replace(visit, forms=(("https://payer.example.org/q|1", "<b>First</b>"),)))
+        await app.sessions.keep(replace(visit, forms=(("https://payer.example.org/q|1", "<b>First</b>"),)))
         page = await client.get(f"/dtr/forms/{visit.id}", headers={"Accept": "text/html"})
         assert "&lt;b&gt;First&lt;/b&gt;" in page.text
         foreign = {"csrf": visit.csrf, "form": "https://elsewhere.example.org/q"}
@@ -105,18 +118,18 @@ async def test_a_form_is_picked_from_those_of_the_order_alone(app: App) -> None:
 async def test_documents_are_added_and_taken_off_by_the_forms_own_page_alone(app: App, clinic: Clinic) -> None:
     async with app.browser() as client:
         visit = await app.arrive(client)
-        app.sessions.keep(replace(visit, opened=await clinic.open()))
+        await app.sessions.keep(replace(visit, opened=await clinic.open()))
         path, headers = f"/dtr/forms/{visit.id}", {"X-CSRF-Token": visit.csrf, "Accept": "application/json"}
         file = {"name": "<i>ct</i>.txt", "data": "R3Jvd24u"}
         assert (await client.post(f"{path}/add-file", json=file, headers={"Accept": "*/*"})).status_code == 403
         added = await client.post(f"{path}/add-file", json=file, headers=headers)
         assert "i&gt;.txt" in added.json()["documents"]
         assert "<i>" not in added.json()["documents"]
-        (held,) = app.sessions.attached(visit.id)
+        (held,) = await app.sessions.attached(visit.id)
         refused = await client.post(f"{path}/add-file", json={"name": "x", "data": "AAAA"}, headers=headers)
         assert refused.status_code == 400
         other = await client.post(f"{path}/add-record", json={"record": "DocumentReference/guessed"}, headers=headers)
         assert other.status_code == 404
         assert (await client.post(f"{path}/add-record", json=[], headers=headers)).status_code == 400
         await client.post(f"{path}/remove-document", json={"record": held.reference}, headers=headers)
-        assert app.sessions.attached(visit.id) == ()
+        assert await app.sessions.attached(visit.id) == ()

@@ -10,9 +10,12 @@ const BADGES = { auto: "Auto-filled", override: "Edited from record" };
 let content;
 let origins = {};
 let last = "";
+const dropped = new Set();
 
 const answers = () => LForms.Util.getFormFHIRData("QuestionnaireResponse", "R4", form).item ?? [];
 const linkIdOf = (item) => item.id.replace(/^item-/, "").replace(/(\/\d+)+$/, "");
+// Where a date without its day stands unseen, the server keeps it unless it is named here.
+const posted = () => ({ item: answers(), dropped: [...dropped] });
 const itemsOf = (linkId) => [...form.querySelectorAll("lhc-item")].filter((item) => linkIdOf(item) === linkId);
 
 const ask = async (name, body) => {
@@ -48,6 +51,8 @@ const decorate = () => {
       about.className = "about";
       about.id = `about-${item.id}`;
       about.innerHTML = content.about[linkId]; // made and escaped by the server
+      const leaveOut = about.querySelector("[data-partial]");
+      leaveOut?.setAttribute("aria-pressed", String(dropped.has(linkId)));
       item.querySelector(":scope > lhc-item-question")?.after(about);
     }
     const group = item.querySelector(":scope > lhc-item-question [role=radiogroup]");
@@ -97,11 +102,11 @@ const addFile = async () => {
 
 const refresh = async () => {
   decorate();
-  const now = JSON.stringify(answers());
+  const now = JSON.stringify(posted());
   if (now !== last) {
     last = now;
     try {
-      show(await ask("check", { item: JSON.parse(now) }));
+      show(await ask("check", JSON.parse(now)));
     } catch (error) {
       message.textContent = error.message;
     }
@@ -116,9 +121,22 @@ const complain = (html) => {
   }
 };
 
-const send = async (incomplete) => {
-  const told = await ask("submit", { item: answers(), incomplete });
+// The questions that come next are in the form when the page draws it anew; the server holds the answers.
+const goOn = async (name, body) => {
+  const told = await ask(name, body);
   show(told);
+  if (told.more) {
+    location.reload();
+    return null;
+  }
+  return told;
+};
+
+const send = async (incomplete) => {
+  const told = await goOn("submit", { ...posted(), incomplete });
+  if (!told) {
+    return "One moment.";
+  }
   complain(told.summary);
   decision.innerHTML = told.decision ?? "";
   if (told.decision) {
@@ -126,6 +144,12 @@ const send = async (incomplete) => {
   }
   document.title = `${told.summary ? "Please check: " : ""}${document.title.replace("Please check: ", "")}`;
   return told.decision ? "The payer has answered: see above." : "";
+};
+
+const next = async () => {
+  const told = await goOn("next", posted());
+  complain(told?.summary);
+  return told ? "" : "One moment.";
 };
 
 const busy = (button, act) => async () => {
@@ -139,11 +163,19 @@ const busy = (button, act) => async () => {
   button.disabled = false;
 };
 
-const buttons = { send: () => send(false), save: async () => (await ask("draft", { item: answers() })).message };
-for (const [id, act] of Object.entries(buttons)) {
-  const button = document.getElementById(id);
-  button.addEventListener("click", busy(button, act));
+const save = async () => (await ask("draft", posted())).message;
+const acts = { send: () => send(false), next, save };
+const buttons = Object.keys(acts).map((id) => document.getElementById(id)).filter((button) => button);
+for (const button of buttons) {
+  button.addEventListener("click", busy(button, acts[button.id]));
 }
+form.addEventListener("click", (event) => {
+  const { partial } = event.target.dataset;
+  if (partial) {
+    dropped.delete(partial) || dropped.add(partial);
+    event.target.setAttribute("aria-pressed", String(dropped.has(partial)));
+  }
+});
 documents.addEventListener("click", (event) => {
   const { add, remove } = event.target.dataset;
   if (add) {
@@ -169,7 +201,7 @@ content = await (await fetch(`${visit}/content`, { headers: { Accept: "applicati
 origins = content.origins;
 form.textContent = "";
 await LForms.Util.addFormToPage(content.questionnaire, form, { fhirVersion: "R4", questionnaireResponse: content.response });
-last = JSON.stringify(answers());
+last = JSON.stringify(posted());
 decorate();
 let waiting;
 // Caught on the way down: lforms' radio buttons let no click come up again.
@@ -183,7 +215,9 @@ for (const name of ["input", "change", "click", "keyup", "focusout"]) {
     true,
   );
 }
-for (const id of Object.keys(buttons)) {
-  document.getElementById(id).disabled = false;
+for (const button of buttons) {
+  button.disabled = false;
 }
+const [fresh] = content.fresh.flatMap(itemsOf);
+fresh?.querySelector("input, textarea, select, button")?.focus();
 document.documentElement.dataset.ready = "yes";
