@@ -133,6 +133,7 @@ def absent(version: Version, name: str, found: list[Json]) -> list[str]:
 
 
 @BOTH
+@pytest.mark.requirement("conf-6")
 async def test_what_a_request_may_be_answered_with(payer: Payer, check: StructureCheck, version: Version) -> None:
     given = await answers(payer, version)
     for one in given:
@@ -144,6 +145,7 @@ async def test_what_a_request_may_be_answered_with(payer: Payer, check: Structur
 
 
 @BOTH
+@pytest.mark.requirement("conf-6")
 async def test_what_an_inquiry_may_be_answered_with(payer: Payer, check: StructureCheck, version: Version) -> None:
     await answers(payer, version)
     told = []
