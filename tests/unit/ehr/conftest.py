@@ -12,7 +12,7 @@ from service.app.parts import structure_check
 from service.ehr.address import Reach
 from service.ehr.answer import Bounds
 from service.ehr.client import HttpEhr, HttpEhrClients
-from service.ehr.connection import Resolve, open_http, system_addresses
+from service.ehr.connection import CheckedTransport, Resolve, system_addresses
 from service.fhir.parse import StructureCheck
 from tests.unit.ehr.server import TOKEN
 
@@ -40,7 +40,7 @@ async def opened(check: StructureCheck) -> AsyncIterator[Opened]:
         **bounds: Any,
     ) -> HttpEhr:
         limits = Bounds(**{"seconds": 20.0, **bounds})
-        clients.append(HttpEhrClients(open_http(reach, limits.seconds, resolve), reach, check, limits))
+        clients.append(HttpEhrClients(CheckedTransport(reach, resolve), reach, check, limits))
         ehr = clients[-1].open(base, token, deadline=asyncio.get_running_loop().time() + deadline)
         assert ehr is not None
         return ehr

@@ -164,7 +164,7 @@ class _Listening:
         if server is not None:
             server.port = self.port
         chain, key = certificate or (None, None)
-        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "POST"])])
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "POST", "PUT"])])
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -195,6 +195,31 @@ def _shared() -> _Listening:
     listening = _Listening(None)
     atexit.register(listening.end)
     return listening
+
+
+def hang_up(times: int, answer: bytes) -> tuple[int, list[int], threading.Thread]:
+    """A server that takes `times` connections and closes them, then answers; the list counts connections."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    taken: list[int] = []
+
+    def run() -> None:
+        with listening:
+            listening.settimeout(10)
+            for number in range(times + 1):
+                try:
+                    connection, _ = listening.accept()
+                except TimeoutError:
+                    return
+                taken.append(number)
+                with connection:
+                    connection.recv(65536)
+                    if number == times:
+                        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n".encode()
+                        connection.sendall(head + answer)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return listening.getsockname()[1], taken, thread
 
 
 def closed_port() -> int:

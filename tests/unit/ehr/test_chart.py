@@ -12,7 +12,7 @@ from service.app.parts import Rules
 from service.crd.chart import DataRequirement, chart, data_requirements
 from service.ehr.answer import Bounds
 from service.ehr.client import HttpEhr, HttpEhrClients
-from service.ehr.connection import open_http
+from service.ehr.connection import CheckedTransport
 from service.fhir.parse import StructureCheck
 from tests.unit.crd.world import searchset
 from tests.unit.ehr.conftest import DEVELOPMENT
@@ -59,7 +59,7 @@ async def ehr(check: StructureCheck) -> AsyncIterator[Callable[..., HttpEhr]]:
     opened: list[HttpEhrClients] = []
 
     def make(base: str, seconds: float = 20.0) -> HttpEhr:
-        opened.append(HttpEhrClients(open_http(DEVELOPMENT, 20), DEVELOPMENT, check, Bounds(seconds=20)))
+        opened.append(HttpEhrClients(CheckedTransport(DEVELOPMENT), DEVELOPMENT, check, Bounds(seconds=20)))
         found = opened[-1].open(base, TOKEN, deadline=asyncio.get_running_loop().time() + seconds)
         assert found is not None
         return found

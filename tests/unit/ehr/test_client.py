@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import logging
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.unit.ehr.server import (
     Asked,
     closed_port,
     fhir,
+    hang_up,
     never,
     outcome,
     patient,
@@ -107,7 +107,7 @@ async def test_a_slow_server_is_left_by_the_limit_of_one_request(opened: Opened)
 
 
 async def test_a_server_that_sends_a_byte_now_and_then_is_left(opened: Opened) -> None:
-    """Each byte would start httpx's own time anew."""
+    """Each byte would start a limit of silence anew."""
 
     async def drip(asked: Asked) -> Response:
         async def body() -> Any:
@@ -126,40 +126,15 @@ async def test_a_dead_server_is_unreachable(opened: Opened) -> None:
         await opened(f"http://127.0.0.1:{closed_port()}/fhir").read("Patient", "p1")
 
 
-def _hang_up(times: int, answer: bytes) -> tuple[int, list[int], threading.Thread]:
-    """A server that takes `times` connections and closes them, then answers; the list counts connections."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    taken: list[int] = []
-
-    def run() -> None:
-        with listening:
-            listening.settimeout(10)
-            for number in range(times + 1):
-                try:
-                    connection, _ = listening.accept()
-                except TimeoutError:
-                    return
-                taken.append(number)
-                with connection:
-                    connection.recv(65536)
-                    if number == times:
-                        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n".encode()
-                        connection.sendall(head + answer)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return listening.getsockname()[1], taken, thread
-
-
 async def test_a_connection_that_breaks_is_tried_once_more(opened: Opened) -> None:
-    port, taken, thread = _hang_up(1, bytes(fhir(patient()).body))
+    port, taken, thread = hang_up(1, bytes(fhir(patient()).body))
     assert await opened(f"http://127.0.0.1:{port}/fhir").read("Patient", "p1") == patient()
     thread.join(10)
     assert len(taken) == 2
 
 
 async def test_and_not_more_than_once(opened: Opened) -> None:
-    port, taken, thread = _hang_up(2, bytes(fhir(patient()).body))
+    port, taken, thread = hang_up(2, bytes(fhir(patient()).body))
     with pytest.raises(EhrUnavailable):
         await opened(f"http://127.0.0.1:{port}/fhir").read("Patient", "p1")
     assert len(taken) == 2
@@ -168,7 +143,7 @@ async def test_and_not_more_than_once(opened: Opened) -> None:
 
 
 async def test_a_creation_is_sent_once(opened: Opened) -> None:
-    port, taken, thread = _hang_up(1, b"{}")
+    port, taken, thread = hang_up(1, b"{}")
     with pytest.raises(EhrUnavailable):
         await opened(f"http://127.0.0.1:{port}/fhir").create({"resourceType": "Task"})
     assert len(taken) == 1

@@ -16,7 +16,7 @@ from service.crd.hooks import HookCall, read_hook
 from service.crd.prefetch import Records, read_records
 from service.ehr.answer import Bounds
 from service.ehr.client import HttpEhrClients
-from service.ehr.connection import open_http
+from service.ehr.connection import CheckedTransport
 from service.errors import PrefetchMissing
 from service.fhir.parse import StructureCheck
 from service.ports import Caller
@@ -90,7 +90,7 @@ async def gathered(check: StructureCheck) -> AsyncIterator[Gathered]:
     opened: list[HttpEhrClients] = []
 
     async def run(call: HookCall, *, needs: Needs | None = None, seconds: float = 20.0) -> Records:
-        opened.append(HttpEhrClients(open_http(DEVELOPMENT, 20), DEVELOPMENT, check, Bounds(seconds=20)))
+        opened.append(HttpEhrClients(CheckedTransport(DEVELOPMENT), DEVELOPMENT, check, Bounds(seconds=20)))
         ehr = open_ehr(call, NOBODY, opened[-1], Settings(hook_seconds=seconds + 1))
         return await gather(call, read_records(call, check), needs or needs_of(call), ehr)
 
