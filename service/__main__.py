@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ def serve(
     log.set_up()
     listening = _listen(host, port)
     settings = _settings(host, listening.getsockname()[1], demo)
+    _require_tls(settings, host)
     try:
         service = create_app(settings, data)
     except InvalidPolicy as error:
@@ -84,7 +86,10 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=20,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
     )
+    _load(config)
     _log.info("listening", extra={"port": listening.getsockname()[1]})
     if demo:
         _announce_demo(settings, add_demo_accounts(settings, data))
@@ -104,8 +109,30 @@ def _settings(host: str, port: int, demo: bool) -> Settings:
     settings = Settings()
     changes: dict[str, object] = {"demo": demo or settings.demo}
     if "public_url" not in settings.model_fields_set:
-        changes["public_url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme = "https" if settings.tls_certificate else "http"
+        changes["public_url"] = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     return settings.model_copy(update=changes)
+
+
+def _require_tls(settings: Settings, host: str) -> None:
+    """Other machines reach us by TLS only, ended here or by a proxy (CRD 2.2.1 sec-2)."""
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        _stop("PA_TLS_CERTIFICATE and PA_TLS_KEY go together: set both, or none.")
+    if not _is_loopback(host) and not settings.base_url.startswith("https://"):
+        _stop(
+            "Patient data travels by TLS only. Set PA_TLS_CERTIFICATE and PA_TLS_KEY, or PA_PUBLIC_URL to the https "
+            "address of the proxy that ends TLS."
+        )
+
+
+def _load(config: uvicorn.Config) -> None:
+    try:
+        config.load()
+    except OSError:
+        _stop("PA_TLS_CERTIFICATE and PA_TLS_KEY name no certificate and key that go together.")
+    if config.ssl:
+        # What Python's default is today (CRD 2.2.1 sec-3, by HRex).
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
 
 
 def _announce_demo(settings: Settings, passwords: Mapping[str, str]) -> None:

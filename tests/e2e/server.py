@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -39,8 +40,13 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path, *, demo: bool = True, environment: dict[str, str] | None = None) -> Iterator[Served]:
-    """Starts `python -m service serve` and waits until it answers; ends it, if it still runs, by its own pid."""
+def serving(
+    data: Path, *, demo: bool = True, environment: dict[str, str] | None = None, trust: ssl.SSLContext | None = None
+) -> Iterator[Served]:
+    """Starts `python -m service serve` and waits until it answers; ends it, if it still runs, by its own pid.
+
+    With `trust` the client speaks TLS, and believes that certificate alone.
+    """
     data.mkdir(parents=True, exist_ok=True)
     log = data / f"log-{time.monotonic_ns()}.jsonl"
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data", str(data)]
@@ -53,7 +59,8 @@ def serving(data: Path, *, demo: bool = True, environment: dict[str, str] | None
             env={**os.environ, **(environment or {})},
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{_port(process, log)}", timeout=20) as http:
+        base = f"{'https' if trust else 'http'}://127.0.0.1:{_port(process, log)}"
+        with httpx.Client(base_url=base, timeout=20, verify=trust or True) as http:
             yield Served(process, http, log)
     finally:
         if process.poll() is None:

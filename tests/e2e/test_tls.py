@@ -1,0 +1,108 @@
+"""TLS: ended by the service itself where it has a certificate, and demanded of whoever comes from elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from service.catalog.registry import HOME
+from tests.e2e.server import serving
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate of this machine's address, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return chain, private
+
+
+@pytest.mark.requirement("CRD sec-2", "CRD sec-3")
+def test_with_a_certificate_nothing_is_said_in_the_clear(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    chain, key = certificate
+    environment = {"PA_TLS_CERTIFICATE": str(chain), "PA_TLS_KEY": str(key)}
+    trust = ssl.create_default_context(cafile=str(chain))
+    with serving(tmp_path / "data", environment=environment, trust=trust) as served:
+        assert served.http.get("/cds-services").json()["services"]
+        address = ("127.0.0.1", served.http.base_url.port)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{address[1]}/cds-services")
+        with socket.create_connection(address) as plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+            assert tls.version() in {"TLSv1.2", "TLSv1.3"}
+        with (
+            socket.create_connection(address) as plain,
+            pytest.raises(ssl.SSLError, match="EOF|ALERT"),
+            _older().wrap_socket(plain, server_hostname="127.0.0.1"),
+        ):
+            pass
+        smart = served.http.get("/fhir/.well-known/smart-configuration").json()
+        assert smart["token_endpoint"].startswith("https://")
+
+
+def _older() -> ssl.SSLContext:
+    """A client of TLS 1.1, of which it would take any certificate; security level 0 lets it speak at all."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+@pytest.mark.requirement("CRD sec-2")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Patient data travels by TLS only"),
+        ({"PA_PUBLIC_URL": "http://pa.example.org"}, "Patient data travels by TLS only"),
+        ({"PA_TLS_CERTIFICATE": "chain.pem"}, "go together"),
+        ({"PA_TLS_CERTIFICATE": "none.pem", "PA_TLS_KEY": "none.pem"}, "no certificate and key"),
+    ],
+    ids=["nothing said", "plain address", "no key", "no files"],
+)
+def test_other_machines_are_not_served_in_the_clear(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)],
+        cwd=HOME,
+        env={**os.environ, **changes},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
