@@ -32,6 +32,8 @@ _LEASE: Final = timedelta(seconds=60)
 _AT_ONCE: Final = 16
 _EVENTS: Final = 100
 _BETWEEN_COUNTS: Final = timedelta(seconds=15)
+_BETWEEN_CLEANINGS: Final = timedelta(hours=1)
+_FORGOTTEN_AT_ONCE: Final = 500
 _LONGEST_WAIT: Final = timedelta(hours=1)
 _FHIR_JSON: Final = "application/fhir+json"
 
@@ -88,6 +90,7 @@ class Notifier:
         self._woken = asyncio.Event()
         self._stopping = False
         self._counted: datetime | None = None
+        self._forgot: datetime | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -105,6 +108,7 @@ class Notifier:
             try:
                 await self.turn()
                 await self._count_sometimes()
+                await self._forget_sometimes()
             except ServiceError as failure:
                 _log.error("notifications wait", extra={"reason": type(failure).__name__})
             await self._rest()
@@ -161,6 +165,18 @@ class Notifier:
         cases = await self._given.store.open_cases()
         self._figures.pended.set(len(cases))
         self._figures.overdue.set(sum(case.due is not None and case.due < now for case in cases))
+
+    async def _forget_sometimes(self) -> None:
+        now = self._given.clock.now()
+        if self._forgot is None or now - self._forgot >= _BETWEEN_CLEANINGS:
+            self._forgot = now
+            await self.forget()
+
+    async def forget(self) -> None:
+        """Forgets what is over for as long as the settings say."""
+        before = self._given.clock.now() - timedelta(days=self._given.settings.notify_keep_days)
+        while await self._given.outbox.forget(before, _FORGOTTEN_AT_ONCE) and not self._stopping:
+            await asyncio.sleep(0)
 
     async def _spread(self, event: Event) -> None:
         """To the subscriptions of the client whose case it is, and nobody else's, that ask for its sender."""

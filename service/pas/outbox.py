@@ -58,3 +58,11 @@ class Outbox(Protocol):
         ...
 
     async def tally(self) -> Tally: ...
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Forgets at most about `limit` of what is over since then, and says how many that were.
+
+        Over are notifications that arrived, those of a subscription in error or switched off, and events that nobody
+        is to be told any more. Handshakes stay, and no number of an event is used again.
+        """
+        ...

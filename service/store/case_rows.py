@@ -182,8 +182,9 @@ def _newest_named(connection: Connection, name: str) -> Case | None:
     """The newest case of that name, or the one that has replaced it."""
     newest = (
         select(case_names.c.case_id)
+        .join(cases)
         .where(case_names.c.lookup == name)
-        .order_by(case_names.c.position.desc())
+        .order_by(cases.c.position.desc())
         .limit(1)
     )
     case_id = connection.execute(newest).scalar()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, tuple_, update
 
 from service.policy.case import CaseId, ClientId
 from service.ports import Delivery, Event, Subscription, Tally
@@ -73,6 +73,28 @@ class SqlOutbox:
         counted = select(waiting.scalar_subquery(), in_error.scalar_subquery())
         found = await self._read(lambda connection: connection.execute(counted).one())
         return Tally(found[0], found[1])
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        return await self._write(lambda connection: _forget(connection, before, limit))
+
+
+def _forget(connection: Connection, before: datetime, limit: int) -> int:
+    """Some at a time: SQLite has one writer, and it is not kept waiting."""
+    arrived = deliveries.c.delivered_at < before
+    ended = and_(
+        deliveries.c.delivered_at.is_(None), subscriptions.c.status.in_(("error", "off")), events.c.at < before
+    )
+    over = (
+        select(deliveries.c.subscription_id, deliveries.c.number)
+        .select_from(deliveries.join(subscriptions).join(events, events.c.id == deliveries.c.event_id))
+        .where(or_(arrived, ended))
+        .limit(limit)
+    )
+    named = tuple_(deliveries.c.subscription_id, deliveries.c.number)
+    told = connection.execute(delete(deliveries).where(named.in_(over))).rowcount
+    told_to_nobody = ~exists().where(deliveries.c.event_id == events.c.id)
+    spent = select(events.c.id).where(events.c.spread_at < before, told_to_nobody).limit(limit)
+    return told + connection.execute(delete(events).where(events.c.id.in_(spent))).rowcount
 
 
 def _subscribe(connection: Connection, subscription: Subscription, due: datetime) -> None:

@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 
 from service.policy.case import ClientId
+from service.store.changes import trace_name
 from service.store.connect import WRITES, open_engine
 from tests.contract.cases import EHR, NOW, case
 from tests.contract.conftest import opened
@@ -67,8 +68,28 @@ async def test_cases_accepted_before_they_had_traces_are_found_by_them(database:
         assert str(kept.lines[0].carried) == str(CARRIED | {"quantity": {"value": Decimal("72.50")}})
 
 
-def _accept_in_the_old_schema(database: str) -> None:
-    """One case for each request, as the first version of the service wrote them."""
+async def test_a_case_that_had_its_trace_already_stays_the_newest(database: str, clock: FrozenClock) -> None:
+    """Names that older cases are given now do not make them the newer ones."""
+    _accept_in_the_old_schema(database, "0008")
+    engine = open_engine(database, connections=1).execution_options(**{WRITES: True})
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE cases SET document = replace(document, :old, :new) WHERE id = :id"),
+            {"id": case(1).id, "old": '"carried": null', "new": '"trace": "LINE-1"'},
+        )
+        connection.execute(
+            sa.text("INSERT INTO case_names (lookup, case_id) VALUES (:name, :id)"),
+            {"name": trace_name(EHR, "LINE-1"), "id": case(1).id},
+        )
+    engine.dispose()
+    async with opened(database, clock) as store:
+        newest = await store.case_by_trace(EHR, "LINE-1")
+        assert newest is not None
+        assert newest.id == case(1).id
+
+
+def _accept_in_the_old_schema(database: str, then: str = BEFORE_NAMES) -> None:
+    """One case for each request, as the first version of the service wrote them; the schema goes on to `then`."""
     config = Config()
     config.set_main_option("script_location", "service.store:migrations")
     engine = open_engine(database, connections=1).execution_options(**{WRITES: True})
@@ -77,6 +98,7 @@ def _accept_in_the_old_schema(database: str) -> None:
         command.upgrade(config, BEFORE_NAMES)
         for number, request in enumerate(REQUESTS):
             _insert(connection, number, json.dumps(request).encode())
+        command.upgrade(config, then)
     engine.dispose()
 
 

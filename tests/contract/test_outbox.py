@@ -9,10 +9,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import select
+
 from service.policy.case import ClientId
 from service.ports import CASE_CHANGED, Delivery, Event, Subscription
+from service.store.connect import open_engine
 from service.store.outbox import SqlOutbox
+from service.store.outbox_tables import deliveries
 from service.store.sql import SqlStore
+from service.store.tables import events
 from tests.contract.cases import EHR, NOW, acceptance, case
 from tests.contract.conftest import opened
 from tests.doubles import FrozenClock
@@ -107,6 +112,62 @@ async def test_events_are_numbered_per_subscription_and_come_in_order(sql: SqlSt
     [last] = await outbox.claim(NOW, LATER, 10)
     assert (last.subscription.id, last.number, last.event) == ("subscription-2", 2, event(2))
     assert last.subscription.events == 2
+
+
+def rows(database: str) -> tuple[list[tuple[str, int]], list[str]]:
+    """What the outbox still holds: notifications, events."""
+    engine = open_engine(database, connections=1)
+    with engine.connect() as connection:
+        told = connection.execute(select(deliveries.c.subscription_id, deliveries.c.number))
+        known = connection.execute(select(events.c.id).order_by(events.c.position))
+        held = sorted((row[0], row[1]) for row in told), [row[0] for row in known]
+    engine.dispose()
+    return held
+
+
+async def test_what_is_over_is_forgotten_and_numbers_go_on(database: str, sql: SqlStore) -> None:
+    outbox = sql.outbox()
+    await opened_subscription(outbox)
+    await happened(sql, 1, 2, 3)
+    for number in (1, 2):
+        await outbox.spread(event(number), ["subscription-1"], NOW)
+    [first] = await outbox.claim(NOW, LATER, 10)
+    await outbox.delivered(first, NOW)
+    # Nothing is over before it is old: neither what arrived, nor what waits, nor what was not spread.
+    assert await outbox.forget(NOW, 10) == 0
+    assert await outbox.forget(LATER, 10) == 2
+    assert await outbox.forget(LATER, 10) == 0
+    assert rows(database) == ([("subscription-1", 0), ("subscription-1", 2)], ["event-2", "event-3"])
+    await outbox.spread(event(3), ["subscription-1"], NOW)
+    [second] = await outbox.claim(NOW, LATER, 10)
+    assert (second.number, second.event) == (2, event(2))
+    await outbox.delivered(second, NOW)
+    [third] = await outbox.claim(NOW, LATER, 10)
+    assert third.number == 3
+
+
+async def test_what_waits_is_forgotten_once_its_subscription_has_ended(database: str, sql: SqlStore) -> None:
+    outbox = sql.outbox()
+    await opened_subscription(outbox, 1)
+    await opened_subscription(outbox, 2)
+    await happened(sql, 1)
+    await outbox.spread(event(1), ["subscription-1", "subscription-2"], NOW)
+    found = {one.subscription.id: one for one in await outbox.claim(NOW, LATER, 10)}
+    assert await outbox.give_up(found["subscription-1"], NOW)
+    assert await outbox.forget(LATER, 10) == 1
+    # The other one still waits, and so the event is known.
+    assert rows(database) == (
+        [("subscription-1", 0), ("subscription-2", 0), ("subscription-2", 1)],
+        ["event-1"],
+    )
+
+
+async def test_a_little_is_forgotten_at_a_time(sql: SqlStore) -> None:
+    outbox = sql.outbox()
+    await happened(sql, 1, 2, 3)
+    for number in (1, 2, 3):
+        await outbox.spread(event(number), [], NOW)
+    assert [await outbox.forget(LATER, 2) for _ in range(3)] == [2, 1, 0]
 
 
 async def test_an_event_is_spread_once_whoever_else_tries(database: str, sql: SqlStore, clock: FrozenClock) -> None:

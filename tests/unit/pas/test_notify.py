@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +122,43 @@ async def test_failures_are_retried_ever_later_until_it_arrives(notified: Notifi
     assert await notified.status(made) == "active"
     assert notified.figure("notifications_total", result="failed") == 2
     assert notified.figure("notifications_total", result="delivered") == 1
+
+
+async def test_what_arrived_is_kept_for_as_long_as_the_settings_say(
+    make: Make, subscriber: Subscriber, tmp_path: Path
+) -> None:
+    """Forgotten while the notifier runs, of itself; what happens afterwards has the next number."""
+    notified = make(notify_keep_days=2, notify_seconds=0.01)
+    await notified.subscribe(subscription(subscriber.url))
+    await notified.tell()
+    case_id = await notified.pended()
+    await notified.changed(case_id, "event-a")
+    await notified.tell()
+    database = tmp_path / "outbox.db"
+    notified.payer.clock.advance(timedelta(days=1))
+    await notified.notifier.forget()
+    assert _events_told(database) == 1
+    notified.payer.clock.advance(timedelta(days=2))
+    running = asyncio.create_task(notified.notifier.run())
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if _events_told(database) == 0:
+            break
+    notified.notifier.stop()
+    await running
+    assert _events_told(database) == 0
+    await notified.changed(case_id, "event-b")
+    await notified.tell()
+    assert subscriber.kinds == ["handshake", "event-notification", "event-notification"]
+    told = subscriber.received[-1][1]["entry"][0]["resource"]["parameter"]
+    event = next(one for one in told if one["name"] == "notification-event")
+    assert event["part"][0] == {"name": "event-number", "valueString": "2"}
+
+
+def _events_told(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        [(found,)] = connection.execute("SELECT count(*) FROM deliveries WHERE number > 0")
+        return int(found)
 
 
 async def test_a_dead_endpoint_ends_in_error_and_in_metrics_and_comes_back(make: Make) -> None:
