@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -99,7 +99,27 @@ async def choose_forms(request: PackageRequest, caller: Caller, sources: Sources
         Chosen(content, _references(picks.orders[place] or list(request.orders), said))
         for place, content in enumerate(picks.contents)
     )
-    return Choice(forms, tuple(picks.issues))
+    return _distinct(forms, picks.issues)
+
+
+def _distinct(forms: tuple[Chosen, ...], issues: list[Json]) -> Choice:
+    """Of several versions of one form, each for orders of its own; what is left without one is a remark (oper-7)."""
+    kept: list[Chosen] = []
+    remarks = list(issues)
+    for chosen in forms:
+        rivals = [each for each in kept if each.content.url == chosen.content.url]
+        theirs = [order for each in rivals for order in each.orders]
+        left = tuple(order for order in chosen.orders if order not in theirs)
+        if left or not rivals:
+            kept.append(replace(chosen, orders=left))
+        else:
+            text = (
+                f"{versioned(chosen.content.url, chosen.content.version)} was left out: version "
+                f"{rivals[0].content.version} of it is sent for the same order. Ask for one version, or for each "
+                "version with its own order."
+            )
+            remarks.append(issue("warning", "multiple-matches", text))
+    return Choice(tuple(kept), tuple(remarks))
 
 
 async def _said(request: PackageRequest, caller: Caller, sources: Sources) -> _Said | None:

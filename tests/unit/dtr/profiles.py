@@ -35,6 +35,19 @@ class Profiles:
         root = _tree(self.by_url[url])
         return [*self._check(resource, root, root, root.element["path"]), *self._extensions(resource, "")]
 
+    def supported(self, url: str) -> dict[str, set[str]]:
+        """By element path, what a client must support of a profile: its elements, and the urls of its extensions."""
+        found: dict[str, set[str]] = {}
+        for element in self.by_url[url]["snapshot"]["element"]:
+            if not (element.get("mustSupport") or element.get("min", 0) > 0) or element.get("max") == "0":
+                continue
+            holder, _, name = element["path"].rpartition(".")
+            if name == "extension":
+                urls = {p for kind in element.get("type", ()) for p in kind.get("profile", ())}
+                found.setdefault(element["path"], set()).update(urls)
+            found.setdefault(holder, set()).add(name)
+        return found
+
     def _extensions(self, value: Any, path: str) -> Iterator[str]:
         if isinstance(value, dict):
             definition = self.by_url.get(str(value.get("url")))

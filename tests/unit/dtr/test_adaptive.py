@@ -110,6 +110,9 @@ async def completed(service: Service, version: Version, given: dict[str, Json]) 
     return seen
 
 
+@pytest.mark.requirement("spec-23")
+@pytest.mark.requirement("spec-24")
+@pytest.mark.requirement("spec-25")
 @each_version
 async def test_the_package_has_the_adaptive_form_and_an_open_response(
     profiles: dict[Version, Profiles], service: Service, version: Version
@@ -178,6 +181,7 @@ async def test_the_end_of_the_clinical_questions_is_said_with_the_last_of_them(
     assert ends == [False] * last + [True] * (len(seen) - last)
 
 
+@pytest.mark.requirement("spec-17")
 @each_version
 async def test_a_question_that_is_not_enabled_is_not_needed_for_completion(
     service: Service, version: Version

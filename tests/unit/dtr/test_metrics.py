@@ -50,6 +50,7 @@ async def test_a_package_is_recorded_with_its_forms(service: Service, version: V
     }
 
 
+@pytest.mark.requirement("sec-10")
 @each_version
 async def test_the_next_question_is_recorded_and_no_answer_is(service: Service, version: Version) -> None:
     opened = draft((await service.package(version, by_canonical(f"{INITIAL}-adaptive"))).json())

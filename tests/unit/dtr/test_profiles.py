@@ -73,6 +73,7 @@ def test_the_checker_sees_what_is_wrong(profiles: dict[Version, Profiles], versi
     ]
 
 
+@pytest.mark.requirement("sec-4")
 @each_form
 def test_invariants_of_the_form(name: str) -> None:
     """sdc-2, que-1, que-2, que-6, que-8 and the rules of DTR that no snapshot says (sec-4, spec-51)."""
@@ -107,6 +108,8 @@ RENEWAL_ONLY = {"disease-progression", "unacceptable-toxicity"}
 INITIAL_ONLY = {"progression-on-platinum", "step-up-dosing"}
 
 
+@pytest.mark.requirement("spec-54")
+@pytest.mark.requirement("spec-17")
 @pytest.mark.parametrize(
     ("name", "left_out"), [("imdelltra-initial", RENEWAL_ONLY), ("imdelltra-renewal", INITIAL_ONLY)]
 )
@@ -193,6 +196,9 @@ async def test_a_package_holds_nothing_but_its_four_kinds(service: Service, vers
         assert set(kinds) == {"Questionnaire", "QuestionnaireResponse", "Library", "ValueSet"}
 
 
+@pytest.mark.requirement("oper-18")
+@pytest.mark.requirement("spec-122")
+@pytest.mark.requirement("spec-159")
 @each_version
 async def test_the_draft_says_whose_and_for_what(service: Service, version: Version) -> None:
     response = draft((await service.package(version, by_order())).json())

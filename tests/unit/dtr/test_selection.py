@@ -35,6 +35,7 @@ from tests.unit.dtr.samples import (
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
 
+@pytest.mark.requirement("spec-12")
 @each_version
 async def test_order_of_the_drug_gets_the_initial_form(service: Service, version: Version) -> None:
     answer = await answer_to(service, version, by_order())
@@ -137,6 +138,7 @@ async def test_context_of_another_client_reads_like_an_unknown_one(service: Serv
     assert foreign.content == unknown.content
 
 
+@pytest.mark.requirement("oper-8")
 @each_version
 async def test_order_that_needs_no_form_is_explained(service: Service, version: Version) -> None:
     answer = await answer_to(service, version, by_order(code="J0897"))

@@ -42,6 +42,8 @@ def shelf(*policies: LoadedPolicy, versioned: bool = True) -> Shelf:
     return stock(Registry(policies), SHAPES["2.2.0"], versioned_canonicals=versioned, service=PAYER)
 
 
+@pytest.mark.requirement("oper-12")
+@pytest.mark.requirement("spec-87")
 def test_dependencies_are_followed_in_a_circle_and_each_taken_once(registry: Registry) -> None:
     first = library("ImdelltraPrepopulation", f"{PAYER}/Library/A", f"{PAYER}/Library/B|1.0.0")
     a = library("A", f"{PAYER}/Library/B", LIBRARY)
@@ -62,6 +64,7 @@ def test_a_canonical_without_version_gets_it_and_one_with_loses_it_by_the_settin
     assert first["relatedArtifact"][0]["resource"] == f"{PAYER}/Library/A"
 
 
+@pytest.mark.requirement("oper-14")
 def test_value_sets_of_answers_are_taken_at_any_depth(registry: Registry) -> None:
     inner = {"linkId": "inner", "type": "choice", "answerValueSet": SET}
     local = {"linkId": "local", "type": "choice", "answerValueSet": "#contained"}
