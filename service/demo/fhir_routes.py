@@ -109,8 +109,10 @@ def _launched(asked: Any, ehr: DemoEhr) -> Context:
     if not isinstance(parameters, dict) or not isinstance(patient := parameters.get("patient"), str):
         raise InvalidResource("Send launchUrl and parameters with the id of the patient.")
     ehr.store.read("Patient", patient)
-    said = read_context(None, parameters.get("appContext"))
-    return Context(patient, tuple(each for each in (said.order, said.coverage) if each), next(iter(USERS)))
+    passed = parameters.get("appContext")
+    said = read_context(None, passed)
+    references = tuple(each for each in (said.order, said.coverage) if each)
+    return Context(patient, references, next(iter(USERS)), passed if isinstance(passed, str) else None)
 
 
 async def _received(request: Request, kind: str, grant: Grant | None, settings: Settings) -> Json:

@@ -36,11 +36,15 @@ FetchKeys = Callable[[], Awaitable[Json]]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a launch is about: patient's id, references of the order and the coverage, the user's id."""
+    """What a launch is about: patient's id, references of the order and the coverage, the user's id.
+
+    `app_context` is what a CDS client passed on to the app, as it came.
+    """
 
     patient: str
     references: tuple[str, ...]
     user: str
+    app_context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ class Authorization:
             "scope": grant.scope,
             "id_token": self._key.sign(claims),
             "patient": context.patient,
+            **({"appContext": context.app_context} if context.app_context else {}),
             **({"fhirContext": [{"reference": each} for each in context.references]} if context.references else {}),
         }
 

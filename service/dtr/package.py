@@ -9,6 +9,8 @@ from typing import Any
 
 from service.dtr.coverage import require_ours
 from service.dtr.draft import About, Draft, draft_response
+from service.dtr.held import held_items, held_responses
+from service.dtr.merging import merged
 from service.dtr.order import reference_to, subject_of
 from service.dtr.populate import Chart, ChartLogic, Populated, populate
 from service.dtr.request import PackageRequest
@@ -21,6 +23,15 @@ from service.fhir.canonical import DTR_PACKAGE_BUNDLE, DTR_PACKAGE_OUTPUT
 from service.fhir.outcome import issue, outcome
 from service.policy.dates import PartialDate
 from service.ports import Caller, Clock, Ids, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """For whom and when a package is made, and the responses that we hold of the case it is asked for."""
+
+    patient: Mapping[str, Any]
+    held: tuple[Resource, ...]
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +56,11 @@ class Packager:
         request, patient, issues = _for_one_patient(request)
         choice = await choose_forms(request, caller, self.sources, now.date())
         issues += choice.issues
+        held = await held_responses(request.context, caller, self.sources.store, self.sources.settings)
         changed = [chosen for chosen in choice.forms if _changed(chosen.content, request.changed_since)]
         bundles = []
         for chosen in changed:
-            package, remarks = await self._package(chosen, patient, request, now)
+            package, remarks = await self._package(chosen, request, _Occasion(patient, held, now))
             bundles.append(package)
             issues += remarks
         if choice.forms and not changed:
@@ -57,22 +69,28 @@ class Packager:
         return _output(bundles, issues, self.shape)
 
     async def _package(
-        self, chosen: Chosen, patient: Mapping[str, Any], request: PackageRequest, now: datetime
+        self, chosen: Chosen, request: PackageRequest, occasion: _Occasion
     ) -> tuple[Json, tuple[Json, ...]]:
-        content = chosen.content
+        content, patient, now = chosen.content, occasion.patient, occasion.now
+        origin = self.shape.origins["server"]
         populated = await populate(
             content.loaded,
             content.questionnaire,
             _chart(request, patient),
             logic=self.logic,
-            origin=self.shape.origins["server"],
+            origin=origin,
             now=now,
         )
+        items = populated.items
+        # An adaptive form's questions are not there yet.
+        if occasion.held and content.adaptive is None:
+            known = held_items(content, occasion.held, patient, origin)
+            items = merged(content.questionnaire, known, items)
         draft = Draft(
             id=self.ids.new(),
             questionnaire=self.sources.shelf.canonical(content),
             about=About(patient, _coverages(request), chosen.orders),
-            items=populated.items,
+            items=items,
             authored=now,
             contained=_so_far(content),
         )

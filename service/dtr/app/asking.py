@@ -8,7 +8,7 @@ from typing import Any
 
 from service.dtr.adaptive import AdaptiveForm
 from service.dtr.app.display import every_item
-from service.dtr.app.merging import answered, merged
+from service.dtr.merging import answered, merged
 from service.dtr.next_question import next_questions
 from service.dtr.shelf import Shelf
 from service.errors import InvalidResource

@@ -12,8 +12,8 @@ from service.dtr.app.asking import Asked, Asking, begun, taken_up
 from service.dtr.app.context import LaunchContext
 from service.dtr.app.documents import Offer, offers
 from service.dtr.app.drafts import Draft, find_draft, form_of, retire
-from service.dtr.app.merging import merged
 from service.dtr.app.records import Matter, Parties, read_at, read_chart, read_matter, read_parties
+from service.dtr.merging import merged
 from service.dtr.package import Packager
 from service.dtr.populate import Chart, ChartEvidence, ChartLogic, Populated, populate
 from service.dtr.request import AskedForm, Given, PackageRequest
@@ -162,11 +162,13 @@ class Opener:
 
     async def _packages(self, matter: Matter, said: LaunchContext, caller: Caller) -> list[_Package]:
         """At least one package: its resources by type."""
+        # A form that the launch names is asked for besides: it goes first where the order has another.
+        asked = (AskedForm(said.questionnaire, "appContext", "the form of the launch"),) if said.questionnaire else ()
         request = PackageRequest(
             coverages=(Given(matter.coverage, "Coverage", "the coverage"),),
             orders=(Given(matter.order, "Order", "the order"),),
             referenced=(matter.medication,) if matter.medication else (),
-            forms=(),
+            forms=asked,
             context=said.assertion or _assertion(matter.order),
             changed_since=None,
         )
@@ -176,10 +178,6 @@ class Opener:
             # An assertion of another client, or one that is no longer kept: the order itself says what is needed.
             answer = await self.packager.answer(replace(request, context=None), caller)
         found = _by_type(answer)
-        if not found and said.questionnaire:
-            asked = (AskedForm(said.questionnaire, "appContext", "the form of the launch"),)
-            answer = await self.packager.answer(replace(request, context=None, orders=(), forms=asked), caller)
-            found = _by_type(answer)
         if not found:
             raise PrefetchMissing(" ".join(_remarks(answer)) or "The payer has no form for this order.")
         return found

@@ -198,3 +198,43 @@ async def test_other_numbers_are_no_context(http: httpx.AsyncClient, version: st
     )
     assert (answer.status_code, answer.json()["resourceType"]) == (404, "OperationOutcome")
     assert number not in answer.text
+
+
+def said(items: list[Json]) -> dict[str, Any]:
+    """The value of each answered question, and where it came from."""
+    found: dict[str, Any] = {}
+    for item in items:
+        for answer in item.get("answer", ()):
+            found[item["linkId"]] = next(value for name, value in answer.items() if name.startswith("value"))
+            assert "information-origin" in str(answer["extension"])
+        found |= said(item.get("item", []))
+    return found
+
+
+@BOTH
+async def test_the_draft_holds_what_the_case_s_request_answered(http: httpx.AsyncClient, version: str) -> None:
+    """Only what is missing is asked again."""
+    answers = {"es-sclc": True, "step-up-dosing": True}
+    sent_in = b.bundle({b.CLAIM: b.claim(b.item()), b.RESPONSE: b.response(answers)})
+    task = task_of(await post(http, f"{BASES[version]}/Claim/$submit", sent_in))
+    asked = asking(needed(task))
+    answer = await post(http, f"{BASES[version]}/Questionnaire/$questionnaire-package", asked)
+    draft = package_in(answer)["entry"][1]["resource"]
+    assert said(draft["item"]) == answers
+
+
+async def test_another_patient_s_draft_takes_nothing_over(http: httpx.AsyncClient) -> None:
+    sent_in = b.bundle({b.CLAIM: b.claim(b.item()), b.RESPONSE: b.response({"es-sclc": True})})
+    asked = asking(needed(task_of(await post(http, "/fhir/Claim/$submit", sent_in))))
+    asked["parameter"][0]["resource"]["beneficiary"] = {"reference": "Patient/another"}
+    draft = package_in(await post(http, "/fhir/Questionnaire/$questionnaire-package", asked))["entry"][1]["resource"]
+    assert said(draft["item"]) == {}
+
+
+async def test_an_answer_that_is_none_is_not_taken_over(http: httpx.AsyncClient) -> None:
+    wrong = b.response({"es-sclc": True, "step-up-dosing": True})
+    wrong["item"][0]["answer"] = [{"valueString": "maybe"}]
+    sent_in = b.bundle({b.CLAIM: b.claim(b.item()), b.RESPONSE: wrong})
+    asked = asking(needed(task_of(await post(http, "/fhir/Claim/$submit", sent_in))))
+    draft = package_in(await post(http, "/fhir/Questionnaire/$questionnaire-package", asked))["entry"][1]["resource"]
+    assert said(draft["item"]) == {"step-up-dosing": True}
