@@ -19,6 +19,7 @@ import typer
 import uvicorn
 
 from service import log
+from service.app.call_commands import app as calls
 from service.app.case_commands import app as cases
 from service.app.compose import create_app
 from service.app.members import app as members
@@ -47,6 +48,7 @@ policy = typer.Typer(no_args_is_help=True, help="Check, test and translate polic
 app.add_typer(policy, name="policy")
 app.add_typer(members, name="members")
 app.add_typer(cases, name="case")
+app.add_typer(calls, name="call")
 app.add_typer(reviewers, name="reviewer")
 
 

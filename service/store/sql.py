@@ -27,6 +27,7 @@ from service.ports import (
 from service.store import case_rows, rows
 from service.store.app_sessions import SqlAppSessions
 from service.store.audit import holds
+from service.store.calls import SqlCalls
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.form_errors import SqlFormErrors
 from service.store.members import SqlMembers
@@ -72,6 +73,10 @@ class SqlStore:
     def form_errors(self) -> SqlFormErrors:
         """What clients reported about our forms, in the same database."""
         return SqlFormErrors(self._read, self._write)
+
+    def calls(self) -> SqlCalls:
+        """The calls that are kept for disputes, to be found again."""
+        return SqlCalls(self._read)
 
     def app_sessions(self) -> SqlAppSessions:
         """Sealed sessions of the SMART app, in the same database."""
