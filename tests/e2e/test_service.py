@@ -210,6 +210,7 @@ def test_a_body_that_is_too_large_is_refused(served: Served) -> None:
 # --- a policy is data alone
 
 
+@pytest.mark.requirement("CRD impl-3")
 def test_the_second_policy_goes_through_every_flow(served: Served, rules: Rules) -> None:
     code = {"system": J9026["system"], "code": "X0001"}
     patient = {"resourceType": "Patient", "id": "p1", "birthDate": "1990-05-05"}
