@@ -63,7 +63,7 @@ def test_with_a_certificate_nothing_is_said_in_the_clear(tmp_path: Path, certifi
             assert tls.version() in {"TLSv1.2", "TLSv1.3"}
         with (
             socket.create_connection(address) as plain,
-            pytest.raises(ssl.SSLError, match="EOF|ALERT"),
+            pytest.raises(ssl.SSLError, match=r"EOF|ALERT"),
             _older().wrap_socket(plain, server_hostname="127.0.0.1"),
         ):
             pass
