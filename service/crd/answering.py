@@ -80,34 +80,50 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """What is looked up about an order; `taken` are assertion ids that this call has given to other orders."""
+    """What is looked up about an order."""
 
     order: Order
     identity: Identity
     match: Match | None
-    taken: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
     """What our own records say about an order; `failed` when they did not answer in time.
 
-    `authorized` are the authorizations that earlier answers told of, by assertion id, for whatever coverage.
+    `carried` are assertions to this client and about this coverage whose ids the order carries. `authorized` are the
+    authorizations that earlier answers told of, by assertion id, for whatever coverage.
     """
 
     authorizations: Sequence[Authorization] = ()
-    earlier: Assertion | None = None
-    our_ids: frozenset[str] = frozenset()
+    under_its_id: Assertion | None = None
+    carried: Sequence[Assertion] = ()
+    alike: Sequence[Assertion] = ()
     authorized: Mapping[str, str] = field(default_factory=dict)
     found: FoundMember = UNASKED
     failed: bool = False
 
 
-async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[str]) -> Answered:
-    """The answer. `taken` are assertion ids that this call has given to other orders."""
+async def answer_orders(orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
+    """The answers, in the orders' order; no two of them have one assertion id."""
+    sought = [_sought(order, call, payer) for order in orders]
+    # All at once: what is on file about one order depends on no other.
+    looked = await asyncio.gather(*(_look_up(each, call, payer) for each in sought))
+    answered: list[Answered] = []
+    for each, on_file in zip(sought, looked, strict=True):
+        taken = frozenset(one.assertion.id for one in answered)
+        answered.append(_answer(each, on_file, call, payer, taken))
+    return answered
+
+
+def _sought(order: Order, call: Call, payer: Payer) -> _Sought:
     match = payer.registry.match(order.named, order.start) if order.may_be_drug else None
-    identity = identity_of(order, match, call.hook.patient_id)
-    looked = await _look_up(_Sought(order, identity, match, taken), call, payer)
+    return _Sought(order, identity_of(order, match, call.hook.patient_id), match)
+
+
+def _answer(sought: _Sought, looked: _Looked, call: Call, payer: Payer, taken: frozenset[str]) -> Answered:
+    """The answer. `taken` are assertion ids that this call has given to other orders."""
+    order, identity, match = sought.order, sought.identity, sought.match
     situation = Situation(
         order=order,
         coverage=call.coverage,
@@ -122,13 +138,13 @@ async def answer_order(order: Order, call: Call, payer: Payer, taken: frozenset[
         unread=call.records.unread,
         unread_text=call.records.unread_text,
     )
-    earlier = looked.earlier
+    earlier = _earlier(sought, looked, call, taken)
     assertion_id = earlier.id if earlier else payer.ids.new()
     information = state(situation, assertion_id, payer.settings)
     annotation = Annotation(
         block=to_extension(information, call.hook.version),
         coverage=call.coverage.reference,
-        our_ids=looked.our_ids | _elsewhere(looked.authorized, information.satisfied_pa_id),
+        our_ids=frozenset(a.id for a in looked.carried) | _elsewhere(looked.authorized, information.satisfied_pa_id),
         complete=call.hook.documents,
         today=call.today,
         valid_days=payer.settings.response_max_age_days,
@@ -179,26 +195,38 @@ async def _look_up(sought: _Sought, call: Call, payer: Payer) -> _Looked:
     if call.failed:
         return _Looked(failed=True)
     elapsed = (payer.clock.now() - call.now).total_seconds()
-    order, match, client = sought.order, sought.match, call.caller.client
+    order, client, store = sought.order, call.caller.client, payer.store
+    content = "" if order.doubt or call.coverage.doubt else sought.identity.content
     try:
         async with asyncio.timeout(max(payer.settings.hook_seconds - elapsed, 0)):
-            carried = [await payer.store.assertion(found) for found in earlier_ids(order)]
-            ours = [a for a in carried if a and (a.client, a.coverage_key) == (client, call.coverage_key)]
-            # Side by side: neither needs the other, and the user waits for the sum.
-            earlier, found = await asyncio.gather(
-                _earlier(sought, ours, call, payer.store),
+            # Side by side: none needs another, and the user waits for the sum.
+            under_its_id, alike, held, found, named = await asyncio.gather(
+                store.assertion_for(client, sought.identity.key, call.coverage_key),
+                store.assertions_alike(client, content, call.coverage_key, call.now - RENAMED_WITHIN),
+                _held(sought, call, store),
                 find_member(order, call.coverage, call.records, payer.members, call.today),
+                asyncio.gather(*(store.assertion(one) for one in earlier_ids(order))),
             )
-            member = call.coverage.member
-            held: Sequence[Authorization] = ()
-            # Authorizations belong to a member, so they count only where we believe who the member is.
-            if match and member and found.is_known(trusted=trusts_presented(payer.settings)):
-                held = await payer.store.authorizations(member, match.policy_id)
     except (TimeoutError, DeadlinePassed, StoreFailed):
         return _Looked(failed=True)
-    told = {a.id: a.shown.get("satisfied-pa-id") for a in carried if a and a.client == client}
-    authorized = {assertion_id: str(number) for assertion_id, number in told.items() if number}
-    return _Looked(held, earlier, frozenset(a.id for a in ours), authorized, found)
+    # Authorizations belong to a member, so they count only where we believe who the member is.
+    known = found.is_known(trusted=trusts_presented(payer.settings))
+    made = [one for one in named if one and one.client == client]
+    told = {one.id: one.shown.get("satisfied-pa-id") for one in made}
+    return _Looked(
+        authorizations=held if known else (),
+        under_its_id=under_its_id,
+        carried=[one for one in made if one.coverage_key == call.coverage_key],
+        alike=alike,
+        authorized={assertion_id: str(number) for assertion_id, number in told.items() if number},
+        found=found,
+    )
+
+
+async def _held(sought: _Sought, call: Call, store: Store) -> Sequence[Authorization]:
+    """What is on file for the policy and the member who is presented."""
+    member = call.coverage.member
+    return await store.authorizations(member, sought.match.policy_id) if sought.match and member else ()
 
 
 def _elsewhere(authorized: Mapping[str, str], number: str | None) -> frozenset[str]:
@@ -210,21 +238,14 @@ def _elsewhere(authorized: Mapping[str, str], number: str | None) -> frozenset[s
     return frozenset(found for found, told in authorized.items() if told == number)
 
 
-async def _earlier(sought: _Sought, carried: Sequence[Assertion], call: Call, store: Store) -> Assertion | None:
-    """What was said about the order before: under its id, else under the id that it had then.
-
-    `carried` are assertions to this client and about this coverage whose ids the order carries. One that carries
-    none is known by what it asks for.
-    """
-    order, identity, client = sought.order, sought.identity, call.caller.client
-    under_its_id = await store.assertion_for(client, identity.key, call.coverage_key)
-    if under_its_id:
-        return under_its_id if under_its_id.id not in sought.taken else None
-    for assertion in carried:
-        if is_same_order(assertion, order, identity, call.references):
-            return assertion if assertion.id not in sought.taken else None
-    if carried or order.doubt or call.coverage.doubt:
+def _earlier(sought: _Sought, looked: _Looked, call: Call, taken: frozenset[str]) -> Assertion | None:
+    """What was said about the order before: under its id, else under the id that it had then."""
+    if looked.under_its_id:
+        return looked.under_its_id if looked.under_its_id.id not in taken else None
+    for assertion in looked.carried:
+        if is_same_order(assertion, sought.order, sought.identity, call.references):
+            return assertion if assertion.id not in taken else None
+    if looked.carried:
         return None
-    since = call.now - RENAMED_WITHIN
-    alike = await store.assertions_alike(client, identity.content, call.coverage_key, since)
-    return renamed(alike, order, call.references, sought.taken)
+    # One that carries none of our ids is known by what it asks for.
+    return renamed(looked.alike, sought.order, call.references, taken)

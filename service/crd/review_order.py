@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from service.crd.answering import Answered, Call, Payer, answer_order
+from service.crd.answering import Answered, Call, Payer, answer_orders
 from service.crd.cards import Advised, cards, unread_orders
 from service.crd.chart import chart as read_needed
 from service.crd.chart import data_requirements
@@ -50,7 +50,7 @@ async def review_orders(
         return Reviewed({"cards": _cards((), hook, records, payer)})
     coverage = read_coverage(hook, records, payer.settings)
     call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
-    answered = await _answered(orders, call, payer)
+    answered = await answer_orders(orders, call, payer)
     wanted = hook.configuration.wants(COVERAGE_INFO)
     if wanted:
         answered = await _remembered(answered, orders, call, payer)
@@ -72,21 +72,13 @@ def _cards(advised: Sequence[Advised], hook: HookCall, records: Records, payer: 
     return given[: hook.configuration.max_cards]
 
 
-async def _answered(orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
-    answered: list[Answered] = []
-    for order in orders:
-        taken = frozenset(each.assertion.id for each in answered)
-        answered.append(await answer_order(order, call, payer, taken))
-    return answered
-
-
 async def _remembered(answered: list[Answered], orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
     """The answers, on disk; where that fails, answers that promise nothing (CRD 2.2.1 resp-43)."""
     try:
         await payer.store.save_assertions([answer.assertion for answer in answered if answer.action])
     except StoreFailed:
         _LOG.error("assertions could not be kept, so the orders were told that nothing can be said now")
-        return await _answered(orders, replace(call, failed=True), payer)
+        return await answer_orders(orders, replace(call, failed=True), payer)
     return answered
 
 

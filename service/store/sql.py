@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -51,6 +52,7 @@ class SqlStore:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         self._writers = ThreadPoolExecutor(_WRITERS[engine.dialect.name], thread_name_prefix="store-write")
         self._clock = clock
+        self._questions: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
 
     async def close(self) -> None:
         """Finishes what has begun, then lets go of the database."""
@@ -133,7 +135,7 @@ class SqlStore:
         return await self._read(lambda connection: case_rows.attachments_of(connection, case_id))
 
     async def authorizations(self, member: MemberId, policy_id: str) -> Sequence[Authorization]:
-        return await self._read(lambda connection: rows.authorizations_of(connection, member, policy_id))
+        return await self._look_up(lambda connection: rows.authorizations_of(connection, member, policy_id))
 
     async def audit(self, case_id: CaseId) -> Sequence[AuditEntry]:
         """What happened to a case, oldest first."""
@@ -147,17 +149,17 @@ class SqlStore:
         await self._write(lambda connection: rows.save_assertions(connection, assertions))
 
     async def assertion(self, assertion_id: str) -> Assertion | None:
-        return await self._read(lambda connection: rows.assertion(connection, assertion_id))
+        return await self._look_up(lambda connection: rows.assertion(connection, assertion_id))
 
     async def assertion_for(self, client: ClientId, order_key: str, coverage_key: str) -> Assertion | None:
         key = rows.assertion_key(client, order_key, coverage_key)
-        return await self._read(lambda connection: rows.assertion_for(connection, key))
+        return await self._look_up(lambda connection: rows.assertion_for(connection, key))
 
     async def assertions_alike(
         self, client: ClientId, content_key: str, coverage_key: str, since: datetime
     ) -> Sequence[Assertion]:
         key = rows.alike_key(client, content_key, coverage_key)
-        return await self._read(lambda connection: rows.assertions_alike(connection, key, since))
+        return await self._look_up(lambda connection: rows.assertions_alike(connection, key, since))
 
     async def save_feedback(self, client: ClientId, service: str, feedback: bytes, at: datetime) -> None:
         row = {"client": client, "service": service, "feedback": feedback, "at": at}
@@ -183,6 +185,26 @@ class SqlStore:
         """Whose access token it is, its scopes and its end; the caller compares the end with the time."""
         return await self._read(lambda connection: rows.access_token(connection, digest))
 
+    async def _look_up(self, question: Callable[[Connection], T]) -> T:
+        """A short read. Those asked for in one turn of the event loop go in one transaction: a thread's turn costs
+        more than any of them."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[T] = loop.create_future()
+        self._questions.append((question, answered))
+        if len(self._questions) == 1:
+            loop.call_soon(self._ask)
+        return await answered
+
+    def _ask(self) -> None:
+        asked, self._questions = self._questions, []
+
+        def all_of_them(connection: Connection) -> list[Any]:
+            return [question(connection) for question, _ in asked]
+
+        loop = asyncio.get_running_loop()
+        told = loop.run_in_executor(self._readers, _in_transaction, self._engine, all_of_them)
+        told.add_done_callback(partial(_tell, [answered for _, answered in asked]))
+
     async def _read(self, question: Callable[[Connection], T]) -> T:
         return await self._run(self._readers, self._engine, question)
 
@@ -202,6 +224,20 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         kind = type(cause).__name__
     # Raised outside the except block, so that no traceback carries the original text.
     raise StoreFailed(f"The database could not do it ({kind}). Nothing was changed; send the request again.")
+
+
+def _tell(waiting: Sequence[asyncio.Future[Any]], told: asyncio.Future[list[Any]]) -> None:
+    """Hands each its answer, or all of them the failure; who has stopped waiting is passed over."""
+    failure = None if told.cancelled() else told.exception()
+    for number, answered in enumerate(waiting):
+        if answered.done():
+            continue
+        if told.cancelled():
+            answered.cancel()
+        elif failure is not None:
+            answered.set_exception(failure)
+        else:
+            answered.set_result(told.result()[number])
 
 
 def open_store(url: str, clock: Clock | None = None) -> SqlStore:

@@ -95,6 +95,27 @@ async def test_data_outlives_the_store_and_a_second_migration(database: str, clo
         assert await store.assertion("assertion-1") == assertion(1)
 
 
+async def test_of_look_ups_made_together_each_gets_its_own_answer(sql: SqlStore) -> None:
+    await sql.save_assertions([assertion(1), assertion(2, order_key="order-2")])
+    given_up = asyncio.ensure_future(sql.assertion("assertion-1"))
+    others = [
+        asyncio.ensure_future(found)
+        for found in (sql.assertion("assertion-2"), sql.assertion("assertion-3"), sql.authorizations(MEMBER, "p"))
+    ]
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert await asyncio.gather(*others) == [assertion(2, order_key="order-2"), None, []]
+    assert given_up.cancelled()
+
+
+async def test_a_failure_reaches_every_look_up_made_together(sql: SqlStore) -> None:
+    with sql._engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE assertions RENAME TO gone"))
+    together = (sql.assertion("assertion-1"), sql.assertion_for(EHR, "order-1", "coverage-1"))
+    failures = await asyncio.gather(*together, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [StoreFailed, StoreFailed]
+
+
 async def test_the_migrations_make_the_tables_that_the_code_expects(sql: SqlStore) -> None:
     with sql._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
