@@ -17,7 +17,7 @@ from service.pas.certification import cancels
 from service.pas.codes import Reject
 from service.pas.dependencies import PasDependencies
 from service.pas.elements import extensions, identifiers
-from service.pas.ruling import Basis, Ruling
+from service.pas.ruling import Basis, Ruling, terms_of
 from service.policy.case import Authorization
 from service.policy.decision import RULES, Decision, Obstacle, Outcome
 from service.policy.determination import Determination, LineDetermination
@@ -84,7 +84,7 @@ async def determined(
     except (ServiceError, TimeoutError) as failure:
         _log.error("a request could not be determined", extra={"reason": type(failure).__name__})
         lines = _all(request.lines, Outcome.PENDED, _NOT_EVALUATED)
-    return Ruling(receipt.received_at, lines, Basis(asked, membership, dependencies.settings.administrative_denials))
+    return Ruling(receipt.received_at, lines, Basis(asked, membership, terms_of(dependencies.settings)))
 
 
 def _limited(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from service.determine.obstacles import House
 from service.determine.request import Receipt
 from service.pas.dependencies import PasDependencies
 from service.pas.intake import bundle_of, receive
@@ -86,20 +87,20 @@ async def _again(number: int, ruling: Mapping[str, Any], body: bytes, dependenci
     gone = sorted(f"{ref.id} {ref.version} ({ref.digest})" for ref in refs - loaded)
     if gone:
         return Replayed(number, why_not=f"not loaded any more: {', '.join(gone)}")
-    settings = dependencies.settings
+    basis = read_basis(ruling)
+    settings = dependencies.settings.model_copy(update=dict(basis.terms))
     received = receive(bundle_of(read_json(body, settings)), dependencies.check)
     request = request_of(received, parties_of(received, settings.member_system))
     decided = {line["sequence"] for line in ruling["lines"]}
     asked = replace(request, lines=tuple(line for line in request.lines if line.sequence in decided))
-    basis = read_basis(ruling)
-    pinned = replace(dependencies.determiner, registry=Pinned(dependencies.registry, frozenset(refs)))
-    as_then = settings.model_copy(update={"administrative_denials": basis.administrative})
-    again = await determined(
-        asked,
-        Receipt(datetime.fromisoformat(ruling["at"])),
-        replace(dependencies, determiner=pinned, settings=as_then),
-        basis,
+    as_then = replace(
+        dependencies.determiner,
+        registry=Pinned(dependencies.registry, frozenset(refs)),
+        house=House((settings.payer_id_system, settings.payer_id), settings.trust_presented_coverage),
+        response_max_age_days=settings.response_max_age_days,
     )
+    receipt = Receipt(datetime.fromisoformat(ruling["at"]))
+    again = await determined(asked, receipt, replace(dependencies, determiner=as_then, settings=settings), basis)
     return Replayed(number, tuple(_differences(ruling["lines"], lines_json(again.determination))))
 
 

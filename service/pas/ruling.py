@@ -5,25 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 from service.policy.case import Authorization, MemberId
 from service.policy.dates import DatePeriod
 from service.policy.determination import Determination, as_json
 from service.policy.membership import Membership, Missing, NoMember, OpenPeriod, Verdict
 from service.policy.model import DrugCode
+from service.settings import Settings
+
+_TERMS: Final = (
+    "administrative_denials",
+    "trust_presented_coverage",
+    "response_max_age_days",
+    "payer_id_system",
+    "payer_id",
+    "member_system",
+)
+"""The settings that a determination rests on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What was asked of our records: authorizations by policy id, the directory's verdict by first service date.
 
-    `administrative` says whether the plan's terms could deny.
+    `terms` are the settings that counted, by name.
     """
 
     on_file: Mapping[str, tuple[Authorization, ...]]
     membership: Mapping[date, Verdict] | None
-    administrative: bool
+    terms: Mapping[str, bool | int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Ruling:
 
 
 def write_ruling(ruling: Ruling) -> Mapping[str, Any]:
-    """JSON for the audit trail: {"at", "lines": [...], "onFile": ..., "membership": ..., "administrative": bool}."""
+    """JSON for the audit trail: {"at", "lines": [...], "onFile": ..., "membership": ..., "terms": ...}."""
     membership = ruling.basis.membership
     return {
         "at": ruling.at.isoformat(),
@@ -48,13 +59,18 @@ def write_ruling(ruling: Ruling) -> Mapping[str, Any]:
         "membership": None
         if membership is None
         else {day.isoformat(): _write_verdict(verdict) for day, verdict in membership.items()},
-        "administrative": ruling.basis.administrative,
+        "terms": dict(ruling.basis.terms),
     }
 
 
 def lines_json(determination: Determination) -> Any:
     """The lines in the contract's JSON."""
     return as_json(determination)["lines"] if determination.lines else []
+
+
+def terms_of(settings: Settings) -> Mapping[str, bool | int | str]:
+    """As they are now."""
+    return {name: getattr(settings, name) for name in _TERMS}
 
 
 def read_basis(record: Mapping[str, Any]) -> Basis:
@@ -74,7 +90,9 @@ def read_basis(record: Mapping[str, Any]) -> Basis:
         if membership is None
         else {date.fromisoformat(day): _read_verdict(verdict) for day, verdict in membership.items()}
     )
-    return Basis(on_file, verdicts, record["administrative"])
+    # Older records tell of one setting only; the others are taken to be as they are.
+    terms = record["terms"] if "terms" in record else {"administrative_denials": record["administrative"]}
+    return Basis(on_file, verdicts, terms)
 
 
 def _write_verdict(verdict: Verdict) -> dict[str, Any]:

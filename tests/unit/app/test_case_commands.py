@@ -79,8 +79,22 @@ def test_a_case_is_decided_again(case_id: str, data: Path) -> None:
     assert (said.exit_code, said.stdout) == (0, "Entry 1: the same result.\n")
 
 
-def test_another_result_is_exit_1(case_id: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_of_the_demo_is_decided_again_without_it(
+    case_id: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo trusts the presented coverage; the command line is told nothing of that."""
+    monkeypatch.delenv("PA_TRUST_PRESENTED_COVERAGE")
     monkeypatch.setenv("PA_PAYER_ID", "SOMEBODY-ELSE")
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert (said.exit_code, said.stdout) == (0, "Entry 1: the same result.\n")
+
+
+def test_another_result_is_exit_1(case_id: str, data: Path) -> None:
+    with sqlite3.connect(data / "cases.db") as database:
+        [(request,)] = database.execute("SELECT request FROM submissions")
+        other = bytes(request).replace(b'"1958-02-03"', b'"2018-02-03"')
+        database.execute("UPDATE submissions SET request = ?", (other,))
+    database.close()
     said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
     assert said.exit_code == 1
     assert "ANOTHER result: line 1" in said.stdout

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+from service.determine.obstacles import House
 from service.pas.replay import Replayed, replay
+from service.pas.ruling import read_basis
 from service.policy.case import CaseId, MemberId
 from service.policy.membership import Membership, OpenPeriod, Presented, Verdict
 from service.policy.model import DrugCode
@@ -139,3 +141,30 @@ async def test_what_is_not_there_is_not_replayed(payer: Payer) -> None:
     assert await replay(CaseId("nothing"), payer.dependencies) is None
     refused = response_of(await payer.submit(b.bundle({b.INSURER: b.insurer("OTHER")})))
     assert await replayed(payer, refused) == []
+
+
+async def test_the_settings_of_then_count(payer: Payer) -> None:
+    """What the payer has changed its mind about since makes no other result of what was decided."""
+    old = b.response() | {"authored": "2026-04-30T10:00:00Z"}
+    approved = response_of(await payer.submit(b.bundle()))
+    too_old = response_of(await payer.submit(b.bundle({b.RESPONSE: old}, identifier={"value": "2"})))
+    assert (approved["outcome"], too_old["outcome"]) == ("complete", "partial")
+    settings = payer.settings.model_copy(
+        update={
+            "trust_presented_coverage": False,
+            "response_max_age_days": 900,
+            "payer_id": "OTHER",
+            "member_system": "urn:other",
+            "administrative_denials": True,
+        }
+    )
+    house = House(("urn:other", "OTHER"), trusts_presented_coverage=False)
+    determiner = replace(payer.dependencies.determiner, house=house, response_max_age_days=900)
+    payer.dependencies = replace(payer.dependencies, settings=settings, determiner=determiner)
+    assert await replayed(payer, approved) == [Replayed(1)]
+    assert await replayed(payer, too_old) == [Replayed(1)]
+
+
+def test_a_record_of_before_tells_of_one_setting_only() -> None:
+    basis = read_basis({"onFile": {}, "membership": None, "administrative": True})
+    assert basis.terms == {"administrative_denials": True}
