@@ -38,6 +38,9 @@ _OPERATIONS: Final = {
     },
     "ValueSet": {"expand": CORE_OPERATION_EXPAND},
 }
+_DOCUMENTED: Final = {
+    "next-question": "Asks and decides nothing: no coverage-information and no authorization comes back.",
+}
 _SMART_SECURITY: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
@@ -91,7 +94,10 @@ def _definitional(kind: str) -> dict[str, Any]:
     }
     operations = _OPERATIONS.get(kind)
     if operations:
-        entry["operation"] = [{"name": name, "definition": url} for name, url in operations.items()]
+        entry["operation"] = [
+            {"name": name, "definition": url, **({"documentation": said} if (said := _DOCUMENTED.get(name)) else {})}
+            for name, url in operations.items()
+        ]
     return entry
 
 

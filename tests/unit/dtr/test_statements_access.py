@@ -114,6 +114,7 @@ async def test_the_statement_of_capabilities_has_all_that_a_payer_service_shall_
         for operation in resource.get("operation", ())
     }
     assert CALLS.keys() <= said
+    assert "no coverage-information" in answer.text
     for path in CALLS:
         assert (await client.call(f"{base}{path}", EMPTY, None)).status_code == 401
 
