@@ -15,6 +15,7 @@ from service.errors import InvalidResource
 from service.policy.case import Case, CaseId, Urgency
 from service.policy.dates import DatePeriod
 from service.policy.decision import Outcome
+from service.policy.model import Policy
 from service.review.pages import Fields, field
 
 _FINAL: Final = frozenset({Outcome.APPROVED, Outcome.MODIFIED, Outcome.DENIED})
@@ -111,13 +112,14 @@ def spans(days: DatePeriod) -> Iterator[tuple[datetime, datetime]]:
         first = after
 
 
-def report(days: DatePeriod, cases: Sequence[CaseFacts]) -> Report:
-    """The report over cases received on these days.
+def report(days: DatePeriod, cases: Sequence[CaseFacts], policies: Iterable[Policy]) -> Report:
+    """The report over cases received on these days, under these policies.
 
     A request that was replaced before it was decided counts once, as its successor.
     """
     counted = [case for case in cases if not case.replaced or case.outcome in _FINAL]
     sections = (
+        _required(days, policies),
         _decisions("Standard requests", [case for case in counted if case.urgency is Urgency.STANDARD]),
         _decisions("Expedited requests", [case for case in counted if case.urgency is Urgency.EXPEDITED]),
         _all(counted),
@@ -137,6 +139,14 @@ def as_csv(made: Report) -> str:
             of = "" if row.of is None else row.of
             rows.writerow([section.title, row.name, count, of, row.value, made.first, made.last])
     return written.getvalue()
+
+
+def _required(days: DatePeriod, policies: Iterable[Policy]) -> Section:
+    """What needed prior authorization on any of the days, by the code that it is billed under."""
+    in_force = [one for one in policies if one.effective <= days.end and (one.ends is None or one.ends >= days.start)]
+    named = sorted({(one.drug.display, one.drug.billing.code) for one in in_force})
+    rows = tuple(Figure(name, None, None, code) for name, code in named)
+    return Section("Items and services that require prior authorization", rows or (Figure("None", 0, None, ""),))
 
 
 def _decisions(title: str, cases: Sequence[CaseFacts]) -> Section:

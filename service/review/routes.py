@@ -277,7 +277,7 @@ def _add_report(router: APIRouter, console: _Console) -> None:
             for case in await store.cases_received(start, end):
                 reasons = denial_keys(await store.audit(case.id)) if is_denied(case) else {}
                 facts.append(facts_of(case, reasons))
-        return signed_in, report(days, facts)
+        return signed_in, report(days, facts, [one.policy for one in console.dependencies.registry.all()])
 
     @router.get("/report")
     async def report_page(request: Request) -> Response:

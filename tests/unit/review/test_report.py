@@ -70,6 +70,17 @@ async def test_only_requests_of_the_range_count(decided: Console) -> None:
         assert (await rows(browser, "?from=2026-08-01&to=2026-08-31"))["All requests", "Received"][0] == "0"
 
 
+async def test_what_requires_authorization_is_listed_while_a_policy_of_it_is_in_force(decided: Console) -> None:
+    """The first part of the public report: which items and services it is about."""
+    section = "Items and services that require prior authorization"
+    async with decided.browser("ada") as browser:
+        now, before = await rows(browser), await rows(browser, "?from=2025-01-01&to=2025-12-31")
+    assert {name: row[2] for (of, name), row in now.items() if of == section} == {
+        "Imdelltra (tarlatamab-dlle)": "J9026"
+    }
+    assert {name: row[0] for (of, name), row in before.items() if of == section} == {"None": "0"}
+
+
 async def test_the_page_says_what_the_figures_are_and_are_not(decided: Console) -> None:
     async with decided.browser("ada") as browser:
         page = words((await browser.get("/review/report?from=2026-09-01&to=2026-09-30")).text)
