@@ -76,7 +76,8 @@ async def test_what_requires_authorization_is_listed_while_a_policy_of_it_is_in_
     async with decided.browser("ada") as browser:
         now, before = await rows(browser), await rows(browser, "?from=2025-01-01&to=2025-12-31")
     assert {name: row[2] for (of, name), row in now.items() if of == section} == {
-        "Imdelltra (tarlatamab-dlle)": "J9026"
+        "Imdelltra (tarlatamab-dlle)": "J9026",
+        "Zelvora (zelvorimab)": "X0001",
     }
     assert {name: row[0] for (of, name), row in before.items() if of == section} == {"None": "0"}
 
