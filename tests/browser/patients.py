@@ -11,6 +11,7 @@ from typing import Any
 from service.catalog.registry import HOME
 
 HOSTILE = "<img src=x onerror=\"document.body.dataset.ran='yes'\">"
+MONTH = "2025-05"
 _SNOMED = "http://snomed.info/sct"
 _Change = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _STORY = """
@@ -30,6 +31,7 @@ def write_patients(folder: Path) -> None:
     text = (folder / "approves-at-once.json").read_text()
     stories = (folder / "stories.toml").read_text()
     made: dict[str, _Change] = {"empty": _empty, "conflict": _conflict, "hostile": _hostile, "second": _unchanged}
+    made |= {"partial": _partial, "two-forms": _unchanged}
     for name, change in made.items():
         bundle = json.loads(text.replace("approves-at-once", name))
         resources = change([entry["resource"] for entry in bundle["entry"]])
@@ -61,6 +63,14 @@ def _conflict(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "text": "Small cell carcinoma of lung, stage 3",
     }
     return [*resources, other]
+
+
+def _partial(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first platinum is known by its month alone."""
+    for resource in resources:
+        if resource["id"] in ("partial-given-1", "partial-given-2"):
+            resource["effectiveDateTime"] = MONTH
+    return resources
 
 
 def _hostile(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class Asking:
     """How far an adaptive form has come. `canonical` is the adaptive form's own.
 
     `prefilled` is what the records and the payer answer, also of what is not yet asked; `fresh` the questions that
-    were asked last; `complete` says that none is left.
+    were asked last; `complete` says that all are on the screen.
     """
 
     canonical: str
@@ -87,7 +87,9 @@ def _step(response: Json, asking: Asking, shelf: Shelf) -> Asked:
     of_fresh = _only(asking.prefilled, frozenset(fresh))
     items = merged(form, answer.get("item") or (), of_fresh)
     skeleton = {name: value for name, value in answer.items() if name not in ("item", "status")}
-    complete = answer["status"] == "completed"
+    adaptive = shelf.adaptive(asking.canonical)
+    every = adaptive is not None and set(_questions(form)) >= {str(each) for each in adaptive.form.questions}
+    complete = every or answer["status"] == "completed"
     return Asked(form, items, skeleton, Asking(asking.canonical, asking.prefilled, fresh, complete))
 
 

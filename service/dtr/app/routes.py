@@ -214,7 +214,10 @@ def _add_answers(router: APIRouter, door: _Door) -> None:
     async def draft(visit_id: str, request: Request) -> Response:
         visit, posted, _ = await received(request, visit_id)
         notices = await door.desk.save_draft(visit, posted)
-        return JSONResponse({"message": " ".join((_SAVED, *notices))})
+        attached = await door.desk.sessions.attached(visit.id)
+        # What the EHR took has another id by now.
+        shown = door.pages.part("documents.html", **_documents(_opened(visit), attached))
+        return JSONResponse({"message": " ".join((_SAVED, *notices)), "documents": shown})
 
     @router.post("/forms/{visit_id}/next")
     async def ask_next(visit_id: str, request: Request) -> Response:

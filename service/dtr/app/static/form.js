@@ -163,7 +163,11 @@ const busy = (button, act) => async () => {
   button.disabled = false;
 };
 
-const save = async () => (await ask("draft", posted())).message;
+const save = async () => {
+  const told = await ask("draft", posted());
+  documents.innerHTML = told.documents;
+  return told.message;
+};
 const acts = { send: () => send(false), next, save };
 const buttons = Object.keys(acts).map((id) => document.getElementById(id)).filter((button) => button);
 for (const button of buttons) {
