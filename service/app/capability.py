@@ -108,7 +108,11 @@ def _claims() -> list[dict[str, Any]]:
     ]
     return [
         {"type": "Claim", "operation": operations},
-        {"type": "ClaimResponse", "interaction": [{"code": "read"}]},
+        # What an answer refers to and we keep.
+        *(
+            {"type": kind, "interaction": [{"code": "read"}]}
+            for kind in ("ClaimResponse", "CommunicationRequest", "Task")
+        ),
         {
             "extension": [fhir.extension(SUBSCRIPTION_TOPIC_OF_SERVER, valueCanonical=PAS_SUBSCRIPTION_TOPIC)],
             "type": "Subscription",

@@ -1,4 +1,4 @@
-"""What the CapabilityStatement says of DTR: every operation that its guide demands of a payer, and nothing else."""
+"""What the CapabilityStatement says: every operation that DTR demands of a payer, and what can be read of PAS."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def test_the_operations_of_dtr(base: str, dtr: str, pas: str) -> None:
         ("Questionnaire", "log-questionnaire-errors"): DTR_OPERATION_LOG_ERRORS,
         ("ValueSet", "expand"): "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
     }
+
+
+def test_what_an_answer_refers_to_can_be_read() -> None:
+    [rest] = capability_statement(Settings(), "/fhir", dtr="2.2.0", pas="2.2.1")["rest"]
+    only_read = {one["type"] for one in rest["resource"] if one.get("interaction") == [{"code": "read"}]}
+    assert only_read == {"ClaimResponse", "CommunicationRequest", "Task"}
