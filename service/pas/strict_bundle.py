@@ -25,12 +25,12 @@ _CHANGE_CODES: Final = frozenset({"changed", "added"})
 
 
 def bundle_faults(received: Received) -> tuple[Fault, ...]:
-    """fullUrls, references that lead nowhere, entries that nothing leads to (spec-13, 16, 18, 20, 67)."""
+    """fullUrls, references that lead nowhere, entries that nothing leads to (spec-13, 16, 18, 20, 66, 67)."""
     return (*_full_urls(received), *_connections(received))
 
 
 def update_faults(received: Received, version: Version, codes: X12Codes) -> tuple[Fault, ...]:
-    """How a change tells what it changes (spec-65, 66, 69 to 72); 2.0.1 leaves the prior Claim out."""
+    """How a change tells what it changes (spec-65, 69 to 72); 2.0.1 leaves the prior Claim out."""
     claim = received.claim
     related = listed(claim, "related")
     found = [*_cancellations(claim, codes), *_change_codes(claim)]
@@ -41,7 +41,7 @@ def update_faults(received: Received, version: Version, codes: X12Codes) -> tupl
             if version != "2.0.1":
                 found.append(Fault(place, "must lead to the Claim that is changed, in the Bundle", "required"))
             continue
-        found += [*_earlier(received, prior), *_unmarked(claim, prior)]
+        found += _unmarked(claim, prior)
     return tuple(found)
 
 
@@ -60,7 +60,7 @@ def _connections(received: Received) -> Iterator[Fault]:
         resource = waiting.popleft()
         entry = entries.entry_of(resource)
         for path, reference in references(resource):
-            # What the changed Claim itself changed is not sent.
+            # What the changed Claim itself changed is not to be sent (spec-66): nothing leads to it.
             if resource is not received.claim and path.startswith("Claim.related["):
                 continue
             target = entries.resolve(reference, within=resource)
@@ -94,14 +94,6 @@ def _identified(received: Received, resource: Json) -> Iterator[Json]:
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
-
-
-def _earlier(received: Received, prior: Json) -> Iterator[Fault]:
-    for one in listed(prior, "related"):
-        before = received.entries.resolve(object_of(one, "claim"), within=prior)
-        entry = received.entries.entry_of(before) if before is not None and before is not received.claim else None
-        if entry is not None:
-            yield Fault(entry.expression, "is an earlier version than the one that is changed", "invalid")
 
 
 def _unmarked(claim: Json, prior: Json) -> Iterator[Fault]:

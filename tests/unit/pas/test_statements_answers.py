@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests.doubles import FrozenClock
 from tests.unit.pas import bundles as b
 from tests.unit.pas.changes import BOTH, UNMET, Json, cancelled, codes, first, info, update
-from tests.unit.pas.payer import NOW, Payer, code_of, extension_of, response_of
+from tests.unit.pas.payer import NOW, PAS, Payer, code_of, extension_of, response_of
 from tests.unit.pas.test_inquire import found, inquiry, line
 
 BASES: dict[Version, str] = {"2.2.1": "/fhir", "2.0.1": "/2.0.1/fhir"}
@@ -117,6 +117,31 @@ async def test_an_inquiry_tells_every_item_as_it_stands_now(payer: Payer, versio
         for item in response["item"]
     }
     assert traces == {number: f"LINE-{number}" for number in (1, 3, 7, 9)}
+
+
+def units(count: int, number: int) -> Json:
+    """A version that asks for another quantity."""
+    return update(info(b.item(1, quantity={"value": count, "unit": "unit"}), "changed"), number=number)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["authorizationNumber", "administrationReferenceNumber"])
+@pytest.mark.requirement("spec-47", "spec-48")
+async def test_every_number_of_a_chain_leads_to_its_end(payer: Payer, version: Version, name: str) -> None:
+    """Three versions, each with a number of its own; the oldest is no longer told anywhere, and is still known."""
+    if name == "authorizationNumber":
+        versions = [first(b.item(1)), units(5, 2), units(6, 3)]
+        told = [response_of(await payer.submit(one, version)) for one in versions]
+        numbers = [one["preAuthRef"] for one in told]
+        assert len(set(numbers)) == 3
+    else:
+        told = [response_of(await payer.submit(first(b.item(1), RESPONSE=UNMET), version))]
+        numbers = [(extension_of(told[0]["item"][0], name) or {})["valueString"]]
+        told += [response_of(await payer.submit(one, version)) for one in (units(5, 2), units(6, 3))]
+        assert "preAuthRef" in told[-1]
+    for number in numbers:
+        asked = inquiry(line(extension=[{"url": PAS + name, "valueString": number}]))
+        assert [one["id"] for one in found(await payer.inquire(asked, version))] == [told[-1]["id"]]
 
 
 HALF_A_YEAR = timedelta(days=184)

@@ -235,7 +235,10 @@ async def test_the_changed_claim_is_in_the_bundle(payer: Payer) -> None:
     unresolved = copy.deepcopy(bundle)
     unresolved["entry"].remove(entry_of(unresolved, b.PRACTITIONER))
     assert await refusal(payer, unresolved)
-    await strictly(payer, _changed_id(alone), "2.0.1")
+    named = _changed_id(alone)
+    assert await refusal(payer, copy.deepcopy(named)) == (f"{CLAIM}.related[0].claim",)
+    named["entry"][0]["fullUrl"] = claim_url(3)
+    await strictly(payer, named, "2.0.1")
 
 
 def _changed_id(bundle: Json) -> Json:
