@@ -445,7 +445,7 @@ async def test_what_has_expired_is_said_again(endpoint: Endpoint) -> None:
         assert len(blocks(again["systemActions"][0]["resource"])) == 1
 
 
-@pytest.mark.requirement("resp-37")
+@pytest.mark.requirement("resp-37", "covinfo-1")
 async def test_our_old_answer_is_replaced_and_others_survive(endpoint: Endpoint) -> None:
     foreign: Json = {
         "url": CRD_COVERAGE_INFORMATION,

@@ -340,7 +340,7 @@ async def test_a_coverage_that_began_after_the_service_does_not_cover_it(endpoin
     assert (told["covered"], "info-needed" in told) == (["not-covered"], False)
 
 
-@pytest.mark.requirement("resp-43")
+@pytest.mark.requirement("resp-43", "covinfo-2")
 async def test_without_member_records_nobody_is_known(opened: Opened) -> None:
     endpoint = opened(settings=Settings())
     old = said(await endpoint.call(request()))

@@ -138,6 +138,28 @@ async def test_what_another_payer_authorized_stays(opened: Opened) -> None:
     assert set(by_coverage(order)) == {"Coverage/theirs", "Coverage/cov1"}
 
 
+@pytest.mark.requirement("resp-6", "resp-8", "resp-9", "resp-1")
+async def test_a_card_says_first_what_is_to_be_done_and_last_whom_to_ask(endpoint: Endpoint) -> None:
+    steps, page = (await endpoint.call(request()))["cards"]
+    assert steps["summary"] == "Zorvex (zorvexumab): complete the prior authorization form before treatment"
+    first, *_, last = steps["detail"].split("\n\n")
+    assert first.startswith("Zorvex (zorvexumab) needs prior authorization.")
+    assert last.startswith("Questions: ")
+    # Whoever reads it knows what the link is good for before following it.
+    assert "lists the criteria" in page["detail"]
+    assert {card["indicator"] for card in (steps, page)} == {"info"}
+
+
+@pytest.mark.requirement("found-27", "found-28")
+async def test_only_what_every_call_needs_is_prefetched(endpoint: Endpoint) -> None:
+    """Clinical records matter to some drugs only, and are read by query."""
+    services = (await endpoint.http.get("/cds-services")).json()["services"]
+    asked = {template.partition("?")[0].partition("/")[0] for s in services for template in s["prefetch"].values()}
+    orders = {"MedicationRequest", "ServiceRequest", "DeviceRequest", "NutritionOrder", "CommunicationRequest"}
+    people = {"Patient", "Practitioner", "PractitionerRole", "Encounter"}
+    assert asked == {"Coverage", "Medication", "VisionPrescription"} | orders | people
+
+
 @pytest.mark.requirement("dev-9")
 async def test_options_are_the_same_at_every_hook(endpoint: Endpoint) -> None:
     services = (await endpoint.http.get("/cds-services")).json()["services"]

@@ -214,7 +214,7 @@ async def test_no_optional_element_is_missed(endpoint: Endpoint, guide: Guide) -
         assert [each["pa-needed"] for each in told_of(answer)] == [["auth-needed"]] * 2, name
 
 
-@pytest.mark.requirement("conf-7", "hook-22")
+@pytest.mark.requirement("conf-7", "conf-9", "hook-22")
 @VERSIONS
 async def test_resources_that_no_profile_of_the_guide_covers_change_nothing(endpoint: Endpoint, version: str) -> None:
     plain = await endpoint.call(request(version=version))
@@ -226,6 +226,7 @@ async def test_resources_that_no_profile_of_the_guide_covers_change_nothing(endp
     )
     again = await endpoint.call(body)
     assert told_of(again) == told_of(plain)
+    assert [card["detail"] for card in again["cards"]] == [card["detail"] for card in plain["cards"]]
     assert told_of(plain)[0]["questionnaire"]
 
 

@@ -87,7 +87,7 @@ async def test_every_card_fits_the_model_of_its_kind(opened: Opened, guide: Guid
         assert all(suggestion["uuid"] for suggestion in card.get("suggestions", []))
 
 
-@pytest.mark.requirement("resp-22", "resp-24", "resp-72", "resp-3")
+@pytest.mark.requirement("resp-22", "resp-24", "resp-72", "resp-3", "resp-15")
 async def test_the_stories_show_every_kind_of_card(opened: Opened) -> None:
     cards = (await told(opened, "an app to launch", "2.2"))["cards"]
     assert {kind_of(card) for card in cards} == {"instructions", "externalReference", "launchSMART"}

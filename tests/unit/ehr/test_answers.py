@@ -84,6 +84,7 @@ async def test_an_order_without_any_prefetch_is_answered_from_the_ehr(answer: An
 
 
 @pytest.mark.parametrize("version", ["2.2", "2.0"])
+@pytest.mark.requirement("CRD covinfo-2")
 async def test_what_the_ehr_did_not_give_is_mentioned_where_it_decides_nothing(answer: Answer, version: str) -> None:
     with served(but(Patient=fhir(outcome(), 500))) as server:
         response = await answer(server.base, version=version)
