@@ -5,8 +5,9 @@
 The call comes without prefetch: patient, coverage (with its payer), two medications and the prescriber are read from
 a FHIR server that takes MILLISECONDS for each answer. Client, service and FHIR server are processes of their own on
 this machine and speak over sockets. Prints what comes on top of one such read by the same client, made right before
-the call; the service may add 10 ms. Then the same with the card that tells of the chart, for which eleven things are
-read. Without DATABASE_URL, the service keeps a SQLite file.
+the call; the service may add 10 ms. Then the same with the card that tells of the chart: once for an order that names
+its drug itself, where all is read at once, and once for one that refers to its Medication, where the chart is read in
+a second round, when it is known what is ordered. Without DATABASE_URL, the service keeps a SQLite file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median, quantiles
@@ -47,9 +49,26 @@ def _example() -> _Json:
     return body
 
 
-def bare_request(number: int, server: str, *, with_card: bool) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of call. `named`: the first order names its drug itself, else it refers to its Medication."""
+
+    title: str
+    with_card: bool = False
+    named: bool = False
+
+
+_KINDS = (
+    Kind("five missing items"),
+    Kind("with the chart for the card, all at once", with_card=True, named=True),
+    Kind("with the chart for the card, after the Medication", with_card=True),
+)
+
+
+def bare_request(number: int, server: str, kind: Kind) -> bytes:
     """The example without prefetch: two orders of the call's own, each by reference to its Medication."""
     body = _example()
+    (drug,) = (entry["resource"] for entry in body["prefetch"]["medications"]["entry"])
     order = body["context"]["draftOrders"]["entry"][0]["resource"]
     orders = [
         {
@@ -60,9 +79,12 @@ def bare_request(number: int, server: str, *, with_card: bool) -> bytes:
         }
         for name in ("m1", "m2")
     ]
+    if kind.named:
+        del orders[0]["medicationReference"]
+        orders[0]["medicationCodeableConcept"] = drug["code"]
     body["context"]["draftOrders"]["entry"] = [{"resource": each} for each in orders]
     body["prefetch"] = {}
-    body["extension"]["davinci-crd.configuration"] = {"claim": with_card}
+    body["extension"]["davinci-crd.configuration"] = {"claim": kind.with_card}
     body["fhirServer"] = server
     body["fhirAuthorization"] = {"access_token": "benchmark", "token_type": "Bearer", "expires_in": 300}
     return json.dumps(body).encode()
@@ -132,9 +154,7 @@ def _milliseconds(connection: HTTPConnection, method: str, path: str, body: byte
     return spent
 
 
-def measure(
-    calls: int, ports: tuple[int, int], process: int, *, with_card: bool
-) -> tuple[list[float], list[float], float]:
+def measure(calls: int, ports: tuple[int, int], process: int, kind: Kind) -> tuple[list[float], list[float], float]:
     """Milliseconds of each plain read, and of the call made right after it; the CPU of the service per call."""
     fhir, payer = (HTTPConnection("127.0.0.1", port, timeout=60) for port in ports)
     reads, spent = [], []
@@ -142,7 +162,7 @@ def measure(
     for number in range(_WARM_UP + calls):
         if number == _WARM_UP:
             used = _cpu_seconds(process)
-        content = bare_request(number, f"http://127.0.0.1:{ports[0]}/fhir", with_card=with_card)
+        content = bare_request(number, f"http://127.0.0.1:{ports[0]}/fhir", kind)
         reads.append(_milliseconds(fhir, "GET", "/fhir/Patient/p1"))
         spent.append(_milliseconds(payer, "POST", "/cds-services/order-sign-crd", content))
         # The record of the call is written when its answer is on its way.
@@ -156,12 +176,12 @@ def main() -> None:
     calls = int(sys.argv[2]) if len(sys.argv) > 2 else 100
     database = sys.argv[3] if len(sys.argv) > 3 else ""
     with running(_serve_fhir, delay / 1000) as (fhir, _), running(_serve_payer, database) as (payer, process):
-        for with_card in (False, True):
-            reads, spent, cpu = measure(calls, (fhir, payer), process, with_card=with_card)
+        for kind in _KINDS:
+            reads, spent, cpu = measure(calls, (fhir, payer), process, kind)
             added = [call - read for call, read in zip(spent, reads, strict=True)]
             sys.stdout.write(
-                f"order-sign, {'the chart for the card besides' if with_card else 'five missing items'}, "
-                f"{calls} calls, added to a plain read of {median(reads):.1f} ms: median {median(added):.2f} ms, "
+                f"order-sign, {kind.title}, {calls} calls, "
+                f"added to a plain read of {median(reads):.1f} ms: median {median(added):.2f} ms, "
                 f"10 % {quantiles(added, n=10)[0]:.2f} ms, 95 % {quantiles(added, n=20)[18]:.2f} ms; "
                 f"CPU {cpu:.1f} ms\n"
             )

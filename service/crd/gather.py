@@ -135,6 +135,11 @@ async def gather(call: HookCall, records: Records, needs: Needs, ehr: EhrClient 
     return records
 
 
+def is_missing(call: HookCall, records: Records, needs: Needs, ehr: EhrClient) -> bool:
+    """Whether `gather` will ask the EHR for anything."""
+    return next(_missing(call, records, needs, ehr), None) is not None
+
+
 def orders_unread(records: Records) -> bool:
     """Whether orders in force, or what one of them orders, were looked for in vain."""
     return not _WHAT_IS_ORDERED.isdisjoint(records.unread)

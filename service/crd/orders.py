@@ -60,7 +60,7 @@ def read_orders(call: HookCall, records: Records, check: StructureCheck, today: 
             found = [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
         faults += found
         if not found:
-            orders.append(_order(each, call, records, today))
+            orders.append(order_of(each, call, records, today))
     if faults:
         text = "The orders break FHIR R4."
         raise InvalidResource(text, faults=tuple(faults), expression=tuple(fault.expression for fault in faults))
@@ -83,7 +83,8 @@ def _says_nothing_ordered(fault: Fault) -> bool:
     return absent and fault.expression == "MedicationRequest.medication"
 
 
-def _order(each: Concerned, call: HookCall, records: Records, today: date) -> Order:
+def order_of(each: Concerned, call: HookCall, records: Records, today: date) -> Order:
+    """The order, of a resource with type and id."""
     resource = each.resource
     return Order(
         reference=f"{resource['resourceType']}/{resource['id']}",

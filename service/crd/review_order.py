@@ -9,20 +9,18 @@ from typing import Final
 
 from service.crd.answering import Answered, Call, Payer, answer_orders
 from service.crd.cards import Advised, cards, unread_orders
-from service.crd.chart import chart as read_needed
-from service.crd.chart import data_requirements
-from service.crd.chart_view import Chart, ChartView, ReadChart, at_hand, view_chart
+from service.crd.chart_view import ReadChart
+from service.crd.charts import begin_early, opened_charts, with_charts
 from service.crd.configuration import CLAIM, COVERAGE_INFO
 from service.crd.coverage import read_coverage
 from service.crd.extension import CrdVersion
-from service.crd.gather import gather, needs_of, orders_unread, with_orders
+from service.crd.gather import gather, is_missing, needs_of, orders_unread, with_orders
 from service.crd.hooks import HookCall
 from service.crd.orders import Order, read_orders
 from service.crd.prefetch import Records, read_records
 from service.errors import StoreFailed
 from service.fhir.build import Json
-from service.policy.model import Pathway, PolicyRef
-from service.ports import Caller, EhrClient, LoadedPolicy, PolicyRegistry, Resource
+from service.ports import Caller, EhrClient, PolicyRegistry
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -43,26 +41,34 @@ async def review_orders(
     `ehr` is the client's FHIR server, None where nothing can be asked of it.
     """
     now = payer.clock.now()
-    records = await gather(hook, read_records(hook, payer.check), needs_of(hook), ehr)
-    hook = with_orders(hook, records)
-    orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)
-    if hook.about_encounter and not orders:
-        return Reviewed({"cards": _cards((), hook, records, payer)})
-    coverage = read_coverage(hook, records, payer.settings)
-    call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
-    answered = await answer_orders(orders, call, payer)
+    sent, needs = read_records(hook, payer.check), needs_of(hook)
+    async with opened_charts(hook, ehr) as charts:
+        if read is not None and ehr is not None and is_missing(hook, sent, needs, ehr):
+            begin_early(charts, hook, sent, payer.registry, now.date())
+        records = await gather(hook, sent, needs, ehr)
+        hook = with_orders(hook, records)
+        orders = _worth_an_answer(read_orders(hook, records, payer.check, now.date()), hook, payer.registry)
+        if hook.about_encounter and not orders:
+            return Reviewed({"cards": _cards((), hook, records, payer)})
+        coverage = read_coverage(hook, records, payer.settings)
+        call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
+        answered = await answer_orders(orders, call, payer)
+        if hook.configuration.wants(COVERAGE_INFO):
+            answered = await _remembered(answered, orders, call, payer)
+        advised = [answer.advised for answer in answered if answer.advised]
+        if read is not None and hook.configuration.wants(CLAIM):
+            advised = await with_charts(advised, call, payer, (read, charts))
+    return Reviewed(_response(answered, _cards(advised, hook, records, payer), hook), tuple(answered))
+
+
+def _response(answered: Sequence[Answered], given: list[Json], hook: HookCall) -> Json:
+    response: Json = {"cards": given}
     wanted = hook.configuration.wants(COVERAGE_INFO)
-    if wanted:
-        answered = await _remembered(answered, orders, call, payer)
-    advised = [answer.advised for answer in answered if answer.advised]
-    if read is not None and hook.configuration.wants(CLAIM):
-        advised = await _with_charts(advised, call, payer, (read, ehr))
-    response: Json = {"cards": _cards(advised, hook, records, payer)}
     actions = [answer.action for answer in answered if answer.action]
     # CDS Hooks 3.0 forbids empty lists other than `cards`; 2.0.1 clients want the key on every primary hook.
     if (wanted and actions) or (hook.primary and hook.version is CrdVersion.STU2):
         response["systemActions"] = actions if wanted else []
-    return Reviewed(response, tuple(answered))
+    return response
 
 
 def _cards(advised: Sequence[Advised], hook: HookCall, records: Records, payer: Payer) -> list[Json]:
@@ -88,41 +94,3 @@ def _worth_an_answer(orders: Sequence[Order], hook: HookCall, registry: PolicyRe
         return orders
     known = [order for order in orders if order.may_be_drug and not order.doubt]
     return [order for order in known if registry.match(order.named, order.start)]
-
-
-async def _with_charts(
-    advised: Sequence[Advised], call: Call, payer: Payer, source: tuple[ReadChart, EhrClient | None]
-) -> list[Advised]:
-    """Each order that was given a form, with what the patient's records say about it; each form is read once."""
-    read, ehr = source
-    sent = at_hand(call.hook, payer.check)
-    views: dict[tuple[PolicyRef, Pathway], ChartView | None] = {}
-    for each in advised:
-        if each.pathway is not None and (each.policy.ref, each.pathway) not in views:
-            loaded = payer.registry.loaded(each.policy)
-            chart = Chart(await _records(loaded, sent, call, ehr), call.hook.patient_id)
-            left = payer.settings.hook_seconds - (payer.clock.now() - call.now).total_seconds()
-            views[each.policy.ref, each.pathway] = await view_chart(chart, loaded, each.pathway, read, left)
-    return [
-        replace(each, chart=views[each.policy.ref, each.pathway]) if each.pathway is not None else each
-        for each in advised
-    ]
-
-
-async def _records(
-    loaded: LoadedPolicy, sent: tuple[Resource, ...], call: Call, ehr: EhrClient | None
-) -> tuple[Resource, ...]:
-    """What came with the call and, where the EHR may be asked, what the policy's logic reads beside it.
-
-    A chart with holes may say what the whole one does not: then only what was sent counts.
-    """
-    needs = data_requirements(loaded)
-    if ehr is None or not needs:
-        return sent
-    found = await read_needed(call.hook, needs, ehr)
-    if found.unread or not found.records:
-        return sent
-    known: dict[str, Resource] = {}
-    for record in (*sent, *call.records.all("Patient"), *found.records):
-        known.setdefault(f"{record.get('resourceType')}/{record.get('id')}", record)
-    return tuple(known.values())

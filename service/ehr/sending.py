@@ -14,7 +14,8 @@ from service.ehr.answer import Bounds, read_answer
 from service.errors import EhrRefused, EhrUnavailable
 
 FHIR_JSON: Final = "application/fhir+json"
-_AT_ONCE: Final = 8
+# What a hook misses and the records that one policy reads go out together.
+_AT_ONCE: Final = 16
 
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 """Sends a request once and follows nothing; the answer's body is still to be read."""

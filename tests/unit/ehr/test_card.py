@@ -19,7 +19,7 @@ from service.store.memory import MemoryStore
 from tests.doubles import CountingIds, FrozenClock
 from tests.unit.crd.test_chart_view import ORDER, SCLC, condition
 from tests.unit.crd.world import NOW, anyone, coverage, medication_request, patient, payer, request, searchset
-from tests.unit.ehr.server import TOKEN, Asked, FhirServer, Json, fhir, outcome, served
+from tests.unit.ehr.server import TOKEN, Asked, FhirServer, Json, fhir, outcome, served, together
 
 SENT = {"patient": patient(), "coverage": searchset(coverage(), payer()), "practitioners": None}
 Hook = Callable[..., Any]
@@ -94,3 +94,38 @@ async def test_no_chart_is_read_for_another_drug_or_without_a_token(card: Hook) 
         await card(server, fhirAuthorization=None)
         await card(server, hook="order-select")
     assert server.asked == []
+
+
+def whole_ehr(asked: Asked) -> Response:
+    """Answers every read: the patient, the coverage, and one condition."""
+    kind = asked.path.split("/")[2]
+    if kind == "Patient":
+        return fhir(patient())
+    found = {"Coverage": (coverage(), payer()), "Condition": (condition(),)}
+    return fhir(searchset(*found.get(kind, ())))
+
+
+async def test_the_record_is_asked_for_together_with_what_is_missing(card: Hook) -> None:
+    """Patient, Coverage and the six types that the policy reads: asked one after the other, none is ever answered."""
+    with served(together(8, whole_ehr)) as server:
+        detail = await card(server, prefetch={"practitioners": None})
+    assert f"- {SCLC} yes" in detail
+    assert len(server.asked) == 8
+
+
+@pytest.mark.parametrize(
+    "order",
+    [medication_request(), {**ORDER, "subject": {"reference": "Patient/p2"}}],
+    ids=["another drug", "another patient"],
+)
+async def test_no_record_is_asked_for_early_without_need(card: Hook, order: Json) -> None:
+    with served(whole_ehr) as server:
+        await card(server, order, prefetch={"practitioners": None})
+        await card(server, ORDER, prefetch={"practitioners": None}, hook="order-select")
+        await card(
+            server,
+            ORDER,
+            prefetch={"practitioners": None},
+            extension={"davinci-crd.configuration": {"claim": False}},
+        )
+    assert {path.partition("/")[0] for path in server.paths()} == {"Patient", "Coverage"}
