@@ -37,7 +37,7 @@ async def test_shape_of_220_is_always_parameters(service: Service) -> None:
     assert [p["name"] for p in answer["parameter"]] == ["packagebundle"]
     kinds = [e["resource"]["resourceType"] for e in packages(answer)[0]["entry"]]
     assert kinds[:2] == ["Questionnaire", "QuestionnaireResponse"]
-    assert kinds[2:] == ["Library"] + ["ValueSet"] * 11
+    assert kinds[2:] == ["Library"] + ["ValueSet"] * 12
 
 
 async def test_one_package_without_remarks_is_a_bare_bundle_in_201(service: Service) -> None:
@@ -141,7 +141,7 @@ async def test_canonicals_carry_versions_unless_the_setting_strips_them(
     named += [e["valueCanonical"] for e in form["extension"] if "valueCanonical" in e]
     named += [artifact["resource"] for artifact in library["relatedArtifact"]]
     named += [f["valueSet"] for r in library["dataRequirement"] for f in r.get("codeFilter", ())]
-    assert len(named) == 18
+    assert len(named) == 19
     assert {canonical.endswith("|1.0.0") for canonical in named} == {versioned}
     assert form["url"] == INITIAL
 

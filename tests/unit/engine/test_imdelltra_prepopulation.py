@@ -458,6 +458,8 @@ def operated(code: str = "236886002", **more: Any) -> Json:
     [
         (operated(), "Procedure/h"),
         (operated("116140006"), "Procedure/h"),
+        (operated("265056007"), "Procedure/h"),
+        (operated("29827000"), "Procedure/h"),
         (operated() | {"code": {"text": "Bilateral Oophorectomy"}}, "Procedure/h"),
         (
             operated() | {"code": {"coding": [{"display": "Bilateral salpingo-oophorectomy (procedure)"}]}},
