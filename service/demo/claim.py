@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from service.demo.chart import Chart
 from service.demo.payer import Guides
-from service.demo.response import instant
+from service.dtr.app.claim_parts import (
+    ADDITIONAL,
+    INITIAL,
+    MEDICAL_CARE,
+    PRINCIPAL,
+    REPORT,
+    REQUEST_TYPE,
+    Numbers,
+    instant,
+    reachable,
+    to,
+)
 from service.fhir import canonical
 from service.fhir.build import (
     Json,
@@ -21,28 +30,10 @@ from service.fhir.build import (
     nested_extension,
     prune,
     quantity,
-    reference,
 )
-from service.fhir.bundle import references
 
-# Codes as the PAS 2.2.1 examples use them: Health Services Review, Initial, Medical Care, Physician's Report, Office.
-_REQUEST_TYPE: Final = code_concept(canonical.X12_REQUEST_CATEGORY, "HS", "Health Services Review")
-_INITIAL: Final = code_concept(canonical.X12_CERTIFICATION_TYPE, "I", "Initial")
-_MEDICAL_CARE: Final = code_concept(canonical.X12_SERVICE_TYPE, "1", "Medical Care")
-_REPORT: Final = code_concept(canonical.X12_REPORT_TYPE, "PY", "Physician's Report")
+# As the PAS 2.2.1 examples use it: Office.
 _OFFICE: Final = code_concept(canonical.PLACE_OF_SERVICE, "11")
-_ADDITIONAL: Final = code_concept(canonical.PAS_TEMP_CODES, "additionalInformation")
-_PRINCIPAL: Final = code_concept(canonical.PAS_TEMP_CODES, "principal")
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What makes a request this request: ids of Claim and Bundle, the trace number, and when it was made."""
-
-    claim: str
-    bundle: str
-    trace: str
-    made_at: datetime
 
 
 def request_bundle(chart: Chart, response: Json, numbers: Numbers, guides: Guides) -> Json:
@@ -63,7 +54,7 @@ def inquiry_bundle(request: Json, numbers: Numbers) -> Json:
         "meta": {"profile": [canonical.PAS_CLAIM_INQUIRY]},
         "identifier": [{**sent["identifier"][0], "value": numbers.trace}],
         "created": instant(numbers.made_at),
-        "item": [{**line, "category": _MEDICAL_CARE}],
+        "item": [{**line, "category": MEDICAL_CARE}],
     }
     parties = [r for r in resources if r["resourceType"] in ("Patient", "Coverage", "Organization")]
     base = request["entry"][0]["fullUrl"].partition("/Claim/")[0]
@@ -83,16 +74,16 @@ def _claim(chart: Chart, response: Json, numbers: Numbers, guides: Guides) -> Js
             "status": "active",
             "type": code_concept(canonical.CLAIM_TYPE, "professional"),
             "use": "preauthorization",
-            "patient": _to(chart.patient),
+            "patient": to(chart.patient),
             "created": instant(numbers.made_at),
-            "insurer": _to(chart.payer),
-            "provider": _to(chart.clinic),
+            "insurer": to(chart.payer),
+            "provider": to(chart.clinic),
             "priority": code_concept(canonical.PROCESS_PRIORITY, "normal"),
             "careTeam": [
                 {
                     "extension": [extension(canonical.PAS_CARE_TEAM_CLAIM_SCOPE, valueBoolean=True)],
                     "sequence": 1,
-                    "provider": _to(chart.role),
+                    "provider": to(chart.role),
                 }
             ],
             "supportingInfo": [_evidence(response, guides)],
@@ -100,11 +91,11 @@ def _claim(chart: Chart, response: Json, numbers: Numbers, guides: Guides) -> Js
                 {
                     "sequence": number,
                     "diagnosisCodeableConcept": {"coding": [coding]},
-                    "type": [_PRINCIPAL] if number == 1 else [],
+                    "type": [PRINCIPAL] if number == 1 else [],
                 }
                 for number, coding in enumerate(chart.diagnoses, start=1)
             ],
-            "insurance": [{"sequence": 1, "focal": True, "coverage": _to(chart.coverage)}],
+            "insurance": [{"sequence": 1, "focal": True, "coverage": to(chart.coverage)}],
             "item": [_line(chart, clinic_npi)],
         }
     )
@@ -114,13 +105,13 @@ def _claim(chart: Chart, response: Json, numbers: Numbers, guides: Guides) -> Js
 def _evidence(response: Json, guides: Guides) -> Json:
     """The answered form as additional information; 2.2.1 also wants to know what kind of report it is."""
     described = nested_extension(
-        canonical.PAS_DOCUMENT_INFORMATION, extension("reportTypeCode", valueCodeableConcept=_REPORT)
+        canonical.PAS_DOCUMENT_INFORMATION, extension("reportTypeCode", valueCodeableConcept=REPORT)
     )
     return {
         "extension": [described] if guides is Guides.NEWEST else [],
         "sequence": 1,
-        "category": _ADDITIONAL,
-        "valueReference": _to(response),
+        "category": ADDITIONAL,
+        "valueReference": to(response),
     }
 
 
@@ -130,16 +121,16 @@ def _line(chart: Chart, clinic_npi: str) -> Json:
     trace = identifier(canonical.TRACE_NUMBER_PREFIX + clinic_npi, "LINE-1")
     return {
         "extension": [
-            extension(canonical.PAS_SERVICE_ITEM_REQUEST_TYPE, valueCodeableConcept=_REQUEST_TYPE),
-            extension(canonical.PAS_CERTIFICATION_TYPE, valueCodeableConcept=_INITIAL),
+            extension(canonical.PAS_SERVICE_ITEM_REQUEST_TYPE, valueCodeableConcept=REQUEST_TYPE),
+            extension(canonical.PAS_CERTIFICATION_TYPE, valueCodeableConcept=INITIAL),
             extension(canonical.PAS_ITEM_TRACE_NUMBER, valueIdentifier=trace),
-            extension(canonical.PAS_REQUESTED_SERVICE, valueReference=_to(chart.order)),
+            extension(canonical.PAS_REQUESTED_SERVICE, valueReference=to(chart.order)),
         ],
         "sequence": 1,
         "careTeamSequence": [1],
         "diagnosisSequence": [number for number, _ in enumerate(chart.diagnoses, start=1)],
         "informationSequence": [1],
-        "category": _MEDICAL_CARE,
+        "category": MEDICAL_CARE,
         "productOrService": chart.order["medicationCodeableConcept"],
         "servicedPeriod": {"start": start, "end": end},
         "locationCodeableConcept": _OFFICE,
@@ -154,15 +145,7 @@ def _reachable(claim: Json, chart: Chart, response: Json) -> Iterator[Json]:
         f"{r['resourceType']}/{r['id']}": r
         for r in (*chart.records, chart.order, response, chart.practitioner, chart.role, chart.clinic, chart.payer)
     }
-    seen: set[str] = set()
-    waiting = [claim]
-    while waiting:
-        for _, named in references(waiting.pop(0)):
-            target = named["reference"]
-            if target in held and target not in seen:
-                seen.add(target)
-                waiting.append(held[target])
-                yield held[target]
+    return reachable(claim, held)
 
 
 def _bundle(resources: list[Json], chart: Chart, numbers: Numbers, profile: str) -> Json:
@@ -178,7 +161,3 @@ def _wrapped(entries: list[Json], numbers: Numbers, profile: str) -> Json:
         identifier=identifier(canonical.URI_SYSTEM, f"urn:uuid:{numbers.bundle}"),
         timestamp=instant(numbers.made_at),
     )
-
-
-def _to(resource: Json) -> Json:
-    return reference(f"{resource['resourceType']}/{resource['id']}")

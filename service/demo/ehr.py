@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time
 from typing import Final
 
 from service.demo.chart import Chart, open_chart
-from service.demo.claim import Numbers, inquiry_bundle, request_bundle
+from service.demo.claim import inquiry_bundle, request_bundle
 from service.demo.hooks import HookAnswer, HookCall, hook_request, read_answer
 from service.demo.package import Package, form_request, package_request, read_package
 from service.demo.payer import Guides, Payer
@@ -30,6 +30,7 @@ from service.demo.stories import (
     load_stories,
     typed_answers,
 )
+from service.dtr.app.claim_parts import Numbers
 from service.dtr.app.decision import decision_of, read_decision
 from service.errors import Conflict, InvalidResource
 from service.form.questionnaire import read_form

@@ -10,6 +10,7 @@ from service.demo.chart import Chart, person_name
 from service.demo.payer import Guides
 from service.demo.prefill import Prefilled
 from service.demo.questions import Item
+from service.dtr.app.claim_parts import instant
 from service.fhir import canonical
 from service.fhir.build import Json, code_concept, extension, nested_extension, prune, reference
 
@@ -44,11 +45,6 @@ def questionnaire_response(filled: Filled, chart: Chart, guides: Guides, made: t
         }
     )
     return written
-
-
-def instant(moment: datetime) -> str:
-    """A FHIR instant in UTC, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)

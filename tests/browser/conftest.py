@@ -50,14 +50,30 @@ def address(folder: Path) -> Iterator[str]:
     write_patients(folder / "patients")
     command = [sys.executable, "-m", "tests.browser.serve", str(folder / "patients")]
     command += ["serve", "--demo", "--port", "0", "--data", str(folder)]
-    log = folder / "log"
+    process, base = started(command, folder / "log", HOME, dict(os.environ))
+    try:
+        yield base
+    finally:
+        stopped(process, folder / "log")
+
+
+def started(
+    command: list[str], log: Path, folder: Path, environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], str]:
+    """The service, once it listens, and its address."""
     with log.open("w") as written:
-        process = subprocess.Popen(command, cwd=HOME, stdout=written, stderr=subprocess.STDOUT)
-        try:
-            yield _address(process, log)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=written, stderr=subprocess.STDOUT)
+    try:
+        return process, _address(process, log)
+    except AssertionError:
+        process.kill()
+        raise
+
+
+def stopped(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Ends it as an operator would; nothing may have gone wrong unseen."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
     assert "Traceback" not in log.read_text()
 
 

@@ -48,6 +48,7 @@ def test_questions_come_a_few_at_a_time_and_lead_to_the_decision(user: User) -> 
         assert focused == f"item-{now[len(seen)]}/1/1"
         assert user.violations() == []
     answer_what_is_open(user, given)
+    answer_what_is_open(user, given)
     user.send()
     assert user.decision() in {"approved", "pended"}
     (response,) = user.saved("empty")
@@ -65,6 +66,7 @@ def answer_what_is_open(user: User, given: set[str]) -> None:
             user.answer(link_id, "true")
         day = user.page.locator(f'[id="{link_id}/1/1"] input:visible')
         if link_id.endswith("-date") and day.count():
+            day.click()
             with user.page.expect_response("**/check"):
                 day.fill("05/12/2026")
                 day.press("Tab")

@@ -47,6 +47,7 @@ def test_a_date_without_its_day_stays_through_draft_and_request(user: User) -> N
 def test_a_day_that_is_typed_takes_its_place(user: User) -> None:
     opened(user, "partial")
     field = user.page.locator('[id="platinum-start/1/1"] input')
+    field.click()
     with user.page.expect_response("**/check"):
         field.fill("05/12/2025")
         field.press("Tab")

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final
 
+from service.dtr.app.claim_parts import (
+    ADDITIONAL,
+    ELECTRONICALLY,
+    INITIAL,
+    MEDICAL_CARE,
+    PRINCIPAL,
+    REPORT,
+    REQUEST_TYPE,
+    Numbers,
+    instant,
+    reachable,
+    to,
+)
 from service.dtr.app.criteria import diagnoses
 from service.dtr.app.documents import Attached
 from service.dtr.app.opening import Opened
@@ -23,32 +35,12 @@ from service.fhir.build import (
     nested_extension,
     prune,
     quantity,
-    reference,
 )
-from service.fhir.bundle import references
 from service.fhir.canonical import HCPCS_SYSTEMS, ICD10_CM, NDC
 from service.ports import Resource
 
-# Codes as the PAS 2.2.1 examples use them: Health Services Review, Initial, Medical Care, Physician's Report.
-_REQUEST_TYPE: Final = code_concept(canonical.X12_REQUEST_CATEGORY, "HS", "Health Services Review")
-_INITIAL: Final = code_concept(canonical.X12_CERTIFICATION_TYPE, "I", "Initial")
-_MEDICAL_CARE: Final = code_concept(canonical.X12_SERVICE_TYPE, "1", "Medical Care")
-_REPORT: Final = code_concept(canonical.X12_REPORT_TYPE, "PY", "Physician's Report")
-_ELECTRONICALLY: Final = code_concept(canonical.X12_REPORT_TRANSMISSION, "EL", "Electronically Only")
-_ADDITIONAL: Final = code_concept(canonical.PAS_TEMP_CODES, "additionalInformation")
-_PRINCIPAL: Final = code_concept(canonical.PAS_TEMP_CODES, "principal")
 _NAMING: Final = ("medicationCodeableConcept", "code", "codeCodeableConcept")
 _PRODUCT_SYSTEMS: Final = frozenset({*HCPCS_SYSTEMS, NDC})
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What makes a request this request: ids of Claim and Bundle, the trace number, and when it was made."""
-
-    claim: str
-    bundle: str
-    trace: str
-    made_at: datetime
 
 
 def request_bundle(opened: Opened, response: Json, numbers: Numbers, attached: Sequence[Attached] = ()) -> Json:
@@ -65,7 +57,7 @@ def request_bundle(opened: Opened, response: Json, numbers: Numbers, attached: S
         [entry(f"{opened.base}/{r['resourceType']}/{r['id']}", r) for r in resources],
         meta={"profile": [canonical.PAS_REQUEST_BUNDLE]},
         identifier=identifier(canonical.URI_SYSTEM, f"urn:uuid:{numbers.bundle}"),
-        timestamp=_instant(numbers.made_at),
+        timestamp=instant(numbers.made_at),
     )
 
 
@@ -84,15 +76,15 @@ def _claim(opened: Opened, evidence: Sequence[Json], numbers: Numbers) -> Json:
             "status": "active",
             "type": code_concept(canonical.CLAIM_TYPE, "professional"),
             "use": "preauthorization",
-            "patient": _to(matter.patient),
-            "created": _instant(numbers.made_at),
-            "insurer": _to(parties.insurer),
-            "provider": _to(provider),
+            "patient": to(matter.patient),
+            "created": instant(numbers.made_at),
+            "insurer": to(parties.insurer),
+            "provider": to(provider),
             "priority": code_concept(canonical.PROCESS_PRIORITY, "normal"),
             "careTeam": _care_team(opened),
             "supportingInfo": list(evidence),
             "diagnosis": list(_diagnoses(opened)),
-            "insurance": [{"sequence": 1, "focal": True, "coverage": _to(matter.coverage)}],
+            "insurance": [{"sequence": 1, "focal": True, "coverage": to(matter.coverage)}],
             "item": [_line(opened, numbers, len(evidence))],
         }
     )
@@ -104,16 +96,16 @@ def _care_team(opened: Opened) -> list[Json]:
     if member is None:
         return []
     scope = extension(canonical.PAS_CARE_TEAM_CLAIM_SCOPE, valueBoolean=True)
-    return [{"extension": [scope], "sequence": 1, "provider": _to(member)}]
+    return [{"extension": [scope], "sequence": 1, "provider": to(member)}]
 
 
 def _evidence(response: Json) -> Json:
-    kind = extension("reportTypeCode", valueCodeableConcept=_REPORT)
+    kind = extension("reportTypeCode", valueCodeableConcept=REPORT)
     return {
         "extension": [nested_extension(canonical.PAS_DOCUMENT_INFORMATION, kind)],
         "sequence": 1,
-        "category": _ADDITIONAL,
-        "valueReference": _to(response),
+        "category": ADDITIONAL,
+        "valueReference": to(response),
     }
 
 
@@ -123,14 +115,14 @@ def _document(attached: Attached, sequence: int) -> Json:
         "extension": [
             nested_extension(
                 canonical.PAS_DOCUMENT_INFORMATION,
-                extension("reportTypeCode", valueCodeableConcept=_REPORT),
-                extension("transmissionMethod", valueCodeableConcept=_ELECTRONICALLY),
+                extension("reportTypeCode", valueCodeableConcept=REPORT),
+                extension("transmissionMethod", valueCodeableConcept=ELECTRONICALLY),
                 extension("description", valueString=attached.title),
             )
         ],
         "sequence": sequence,
-        "category": _ADDITIONAL,
-        "valueReference": _to(attached.resource),
+        "category": ADDITIONAL,
+        "valueReference": to(attached.resource),
     }
 
 
@@ -141,7 +133,7 @@ def _diagnoses(opened: Opened) -> Iterator[Json]:
         yield {
             "sequence": number,
             "diagnosisCodeableConcept": {"coding": [coding]},
-            "type": [_PRINCIPAL] if number == 1 else [],
+            "type": [PRINCIPAL] if number == 1 else [],
         }
 
 
@@ -150,15 +142,15 @@ def _line(opened: Opened, numbers: Numbers, documents: int) -> Json:
     count = len(list(_diagnoses(opened)))
     return {
         "extension": [
-            extension(canonical.PAS_SERVICE_ITEM_REQUEST_TYPE, valueCodeableConcept=_REQUEST_TYPE),
-            extension(canonical.PAS_CERTIFICATION_TYPE, valueCodeableConcept=_INITIAL),
-            extension(canonical.PAS_REQUESTED_SERVICE, valueReference=_to(order)),
+            extension(canonical.PAS_SERVICE_ITEM_REQUEST_TYPE, valueCodeableConcept=REQUEST_TYPE),
+            extension(canonical.PAS_CERTIFICATION_TYPE, valueCodeableConcept=INITIAL),
+            extension(canonical.PAS_REQUESTED_SERVICE, valueReference=to(order)),
         ],
         "sequence": 1,
         "careTeamSequence": [1] if _care_team(opened) else [],
         "diagnosisSequence": list(range(1, count + 1)),
         "informationSequence": list(range(1, documents + 1)),
-        "category": _MEDICAL_CARE,
+        "category": MEDICAL_CARE,
         "productOrService": _product(opened),
         **_serviced(order, numbers.made_at.date()),
         "quantity": _quantity(order),
@@ -203,20 +195,4 @@ def _reachable(claim: Json, opened: Opened, sent: Sequence[Resource]) -> Iterato
     every = (matter.patient, matter.order, matter.coverage, matter.medication, *sent, *opened.conditions)
     people = (parties.practitioner, parties.role, parties.organization, parties.insurer)
     held = {f"{r['resourceType']}/{r['id']}": dict(r) for r in (*every, *people) if r is not None}
-    seen: set[str] = set()
-    waiting = [claim]
-    while waiting:
-        for _, named in references(waiting.pop(0)):
-            target = named["reference"].removeprefix(f"{opened.base}/")
-            if target in held and target not in seen:
-                seen.add(target)
-                waiting.append(held[target])
-                yield held[target]
-
-
-def _to(resource: Resource) -> Json:
-    return reference(f"{resource['resourceType']}/{resource['id']}")
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return reachable(claim, held, opened.base)

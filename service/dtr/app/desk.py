@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from service.dtr.app.asking import asked_next
-from service.dtr.app.claim import Numbers, request_bundle
+from service.dtr.app.claim import request_bundle
+from service.dtr.app.claim_parts import Numbers
 from service.dtr.app.context import read_context
 from service.dtr.app.criteria import CriterionState, criteria
 from service.dtr.app.decision import Decision, read_decision

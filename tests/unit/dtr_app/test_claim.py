@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.dtr.app.claim import Numbers, request_bundle
+from service.dtr.app.claim import request_bundle
+from service.dtr.app.claim_parts import Numbers
 from service.dtr.app.documents import from_file
 from service.errors import MissingElement
 from service.fhir.bundle import references
