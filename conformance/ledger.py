@@ -16,7 +16,6 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 TABLE: Final = ROOT.parent / "shared" / "ig" / "requirements.tsv"
 LEDGER: Final = ROOT / "docs" / "conformance.md"
 STATEMENTS: Final = Path(__file__).with_name("statements")
-OPEN: Final = STATEMENTS / "open.toml"
 NEWEST: Final = ("CRD", "DTR", "PAS")
 GUIDES: Final = (*NEWEST, *(f"{guide} 2.0.1" for guide in NEWEST))
 
@@ -128,21 +127,6 @@ def _listed(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield guide, tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def allowed_open(file: Path = OPEN) -> Mapping[str, int]:
-    """By guide, how many SHALLs may still be open; a guide that is not listed may have none."""
-    listed = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return {guide: int(number) for guide, number in listed.get("open", {}).items()}
-
-
-def lowered(counts: Sequence[Count], allowed: Mapping[str, int]) -> str:
-    """The file of what may still be open, each figure as it was or lower."""
-    left = {one.guide: min(one.open, allowed.get(one.guide, 0)) for one in counts}
-    lines = [f'"{guide}" = {number}' for guide, number in left.items() if number]
-    return "\n".join(
-        ["# SHALLs that may still be open; the ledger's command only lowers them.", "[open]", *lines, ""]
-    )
-
-
 def proofs(tests: Path = ROOT / "tests") -> Proofs:
     """Names of tests by (guide, key), from `@pytest.mark.requirement("key")` on them or on one of their parameters.
 
@@ -213,6 +197,5 @@ def _line(ledger: Ledger, row: Statement) -> str:
 if __name__ == "__main__":
     whole = read()
     LEDGER.write_text(written(whole), encoding="utf-8")
-    OPEN.write_text(lowered(whole.counts(), allowed_open()), encoding="utf-8")
     for count in whole.counts():
         sys.stdout.write(f"{count}\n")
