@@ -146,8 +146,18 @@ def orders_unread(records: Records) -> bool:
 
 
 def _as_sent(call: HookCall, records: Records, needs: Needs) -> Records:
-    """What came with the call; a client that failed to find the orders in force has not said that there are none."""
-    failed = tuple(key for key, _ in needs.active_orders if _is_outcome(call.prefetch.get(key)))
+    """What came with the call; a client that failed to find the orders in force has not said that there are none.
+
+    PrefetchMissing (412) for a client that says nothing of orders in force where the hook is about nothing else: an
+    empty answer would pass for "nothing is needed".
+    """
+    keys = [key for key, _ in needs.active_orders]
+    told = any(key in call.prefetch for key in keys) or any(records.all(kind) for kind in ORDER_TYPES)
+    if keys and not told:
+        places = tuple(f"prefetch.{key}" for key in keys)
+        text = f"{' and '.join(places)} are missing, and the FHIR server cannot be asked for the orders in force."
+        raise PrefetchMissing(f"{text} Send them along, or a token.", expression=places)
+    failed = tuple(key for key in keys if _is_outcome(call.prefetch.get(key)))
     return replace(records, unread=failed) if failed else records
 
 

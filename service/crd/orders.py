@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
@@ -11,7 +11,7 @@ from service.crd.hooks import HookCall
 from service.crd.prefetch import Records, structural_faults
 from service.crd.reading import concept_with_billing, last_steps, object_at, objects_at, text_at, texts_at
 from service.crd.scope import APPOINTMENT, Concerned, concerned
-from service.errors import Fault, InvalidResource
+from service.errors import BusinessRule, Fault, InvalidResource
 from service.fhir.build import Json
 from service.fhir.parse import StructureCheck
 from service.form.naming import named
@@ -45,36 +45,48 @@ class Order:
 def read_orders(call: HookCall, records: Records, check: StructureCheck, today: date) -> tuple[Order, ...]:
     """The orders to answer for, in the order in which they came.
 
-    InvalidResource with every fault of those orders. Resources that are no orders (a Medication that one refers
-    to) and selections that name no draft are passed over.
+    InvalidResource (400) with every fault of those orders against FHIR; BusinessRule (422) where FHIR is content, and
+    no answer could say which order it is for. Resources that are no orders (a Medication that one refers to) and
+    selections that name no draft are passed over.
     """
     orders: list[Order] = []
     faults: list[Fault] = []
+    unnamed: list[Fault] = []
     for each in concerned(call, records):
-        found = _faults(each.resource, each.place, check)
-        if found and call.about_encounter:
+        found, without = _faults(each.resource, each.place, check), _nameless(each, orders)
+        if (found or without) and call.about_encounter:
             # Nobody asked about this order: one that cannot be read is no reason to refuse the call.
             continue
-        reference = f"{each.resource['resourceType']}/{each.resource.get('id')}"
-        if not found and any(order.reference == reference for order in orders):
-            found = [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
         faults += found
-        if not found:
+        unnamed += without
+        if not found and not without:
             orders.append(order_of(each, call, records, today))
     if faults:
-        text = "The orders break FHIR R4."
-        raise InvalidResource(text, faults=tuple(faults), expression=tuple(fault.expression for fault in faults))
+        raise InvalidResource("The orders break FHIR R4.", faults=(*faults, *unnamed), expression=_places(faults))
+    if unnamed:
+        text = "An answer can only be given to an order that has an id of its own."
+        raise BusinessRule(text, faults=tuple(unnamed), expression=_places(unnamed))
     return tuple(orders)
+
+
+def _places(faults: Sequence[Fault]) -> tuple[str, ...]:
+    return tuple(fault.expression for fault in faults)
 
 
 def _faults(resource: Json, place: str, check: StructureCheck) -> list[Fault]:
     kind = str(resource["resourceType"])
     found = [fault for fault in structural_faults(check, resource) if not _says_nothing_ordered(fault)]
-    faults = [replace(fault, expression=place + fault.expression.removeprefix(kind)) for fault in found]
-    if text_at(resource, "id") is None:
-        # CRD 2.2.1 found-36: an answer can only be given to an order that has an id.
-        faults.append(Fault(f"{place}.id", "is missing", "required"))
-    return faults
+    return [replace(fault, expression=place + fault.expression.removeprefix(kind)) for fault in found]
+
+
+def _nameless(each: Concerned, earlier: Sequence[Order]) -> list[Fault]:
+    """What keeps an answer from naming its order. FHIR asks for no id, CRD does (2.2.1 found-36)."""
+    logical_id = text_at(each.resource, "id")
+    if logical_id is None:
+        return [Fault(f"{each.place}.id", "is missing", "required")]
+    if any(order.reference == f"{each.resource['resourceType']}/{logical_id}" for order in earlier):
+        return [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
+    return []
 
 
 def _says_nothing_ordered(fault: Fault) -> bool:

@@ -237,14 +237,34 @@ def facts_of(action: Json) -> dict[str, list[Any]]:
 
 
 @ENCOUNTER
-@pytest.mark.parametrize("prefetch", [None, {}, {"coverage": None, "medicationRequests": searchset(ASPIRIN)}])
-@pytest.mark.requirement("found-13")
+@pytest.mark.parametrize(
+    "prefetch",
+    [
+        {"medicationRequests": None, "serviceRequests": None},
+        {"medicationRequests": searchset()},
+        {"coverage": None, "medicationRequests": searchset(ASPIRIN)},
+        {"a key of the client's own": searchset(ASPIRIN)},
+    ],
+)
+@pytest.mark.requirement("found-13", "found-32")
 async def test_with_nothing_to_say_an_encounter_gets_no_cards(endpoint: Endpoint, hook: str, prefetch: Any) -> None:
     body = hook_request(hook, {})
     body["prefetch"] = prefetch
+    assert await endpoint.call(body) == {"cards": []}
+
+
+@ENCOUNTER
+@pytest.mark.parametrize("version", ["2.2", "2.0"])
+@pytest.mark.parametrize("prefetch", [None, {}, {"patient": None}])
+async def test_an_encounter_of_which_no_order_can_be_known_is_refused(
+    endpoint: Endpoint, hook: str, prefetch: Any, version: str
+) -> None:
+    """No cards would mean that nothing is needed (CDS Hooks: 412 where data is absent and cannot be asked for)."""
+    body = {**hook_request(hook, {}), "prefetch": prefetch, "extension": {"davinci-crd.requestedVersion": version}}
     if prefetch is None:
         del body["prefetch"]
-    assert await endpoint.call(body) == {"cards": []}
+    (issue,) = await endpoint.refused(body, 412)
+    assert issue["expression"] == ["prefetch.medicationRequests", "prefetch.serviceRequests"]
 
 
 # --- one order through all hooks ----------------------------------------------------------------------------------

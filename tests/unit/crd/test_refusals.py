@@ -108,7 +108,6 @@ async def test_the_context_has_a_shape(endpoint: Endpoint, member: str, value: A
         (medication_request(subject=None), "context.draftOrders.entry[0].resource.subject"),
         (medication_request(authoredOn=SECRET), "context.draftOrders.entry[0].resource.authoredOn"),
         (medication_request(extension={}), "context.draftOrders.entry[0].resource.extension"),
-        (service_request(id=None), "context.draftOrders.entry[0].resource.id"),
         (medication_request(medicationCodeableConcept=SECRET), "context.draftOrders.entry[0].resource.medication"),
         (
             medication_request(medicationReference={"reference": "Medication/m1"}),
@@ -143,9 +142,29 @@ async def test_drafts_are_resources(endpoint: Endpoint, entries: Any, expression
     assert [issue["expression"] for issue in issues] == [[expression]]
 
 
-async def test_one_id_is_one_order(endpoint: Endpoint) -> None:
-    issues = await endpoint.refused(request(medication_request(), medication_request(status="active")), 400)
-    assert issues[0]["code"] == "duplicate"
+@pytest.mark.parametrize("version", ["2.2", "2.0"])
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [(service_request(id=None), "required"), (medication_request(status="active"), "duplicate")],
+)
+@pytest.mark.requirement("hook-10", "hook-13")
+async def test_an_order_that_no_answer_can_name_breaks_a_rule_of_crd_alone(
+    endpoint: Endpoint, second: Json, code: str, version: str
+) -> None:
+    """FHIR allows both, so it is no bad request, and what to write the answer on cannot be told: 422."""
+    issues = await endpoint.refused(request(medication_request(), second, version=version), 422)
+    assert [(issue["code"], issue["expression"]) for issue in issues] == [
+        (code, ["context.draftOrders.entry[1].resource.id"])
+    ]
+
+
+@pytest.mark.requirement("hook-13")
+async def test_what_breaks_fhir_besides_is_a_bad_request(endpoint: Endpoint) -> None:
+    issues = await endpoint.refused(request(medication_request(id=None, subject=None)), 400)
+    assert {tuple(issue["expression"]) for issue in issues} == {
+        ("context.draftOrders.entry[0].resource.subject",),
+        ("context.draftOrders.entry[0].resource.id",),
+    }
 
 
 @pytest.mark.requirement("found-33", "hook-23")

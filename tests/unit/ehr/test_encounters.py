@@ -135,6 +135,6 @@ async def test_how_the_token_fared_is_measured_of_every_call(
 
 
 async def test_a_token_that_was_not_needed_is_not_used(post: Post, store: MemoryStore) -> None:
-    response = await post(None)
+    response = await post(None, prefetch={"medicationRequests": None, "serviceRequests": None})
     (metric,) = [json.loads(each.response) for each in store.exchanges if each.kind == METRIC_DATA]
     assert (response.status_code, metric["tokenUse"]) == (200, "not-used")
