@@ -15,7 +15,7 @@ from service.crd.statement import policy_page
 from service.fhir.build import Json
 from service.fhir.canonical import CDS_CARD_TYPE, CRD_JSON_ASSOCIATED_RESOURCE, CRD_TEMP
 from service.policy.case import Authorization
-from service.policy.model import Pathway, Policy, PolicyRef
+from service.policy.model import INITIAL, Pathway, Policy, PolicyRef
 from service.ports import Ids, PolicyRegistry
 from service.settings import Settings
 
@@ -172,13 +172,22 @@ def _policy_pages(advised: Sequence[Advised], shape: _Shape) -> Iterator[Json]:
         same = [a for a in advised if a.policy.ref == ref]
         policy, payer = same[0].policy, shape.settings.payer_name
         card = _card(shape, GUIDELINE, f"{policy.drug.display}: what {payer} requires", [a.reference for a in same])
-        card["detail"] = (
+        says = (
             f"Policy {policy.document} lists the criteria under which {payer} covers {policy.drug.display}, "
             "in the policy's own words."
         )
+        card["detail"] = "\n\n".join((says, *_criteria(same)))
         page = policy_page(policy, shape.settings)
         card["links"] = [{"label": f"Policy {policy.document}", "url": page, "type": "absolute"}]
         yield card
+
+
+def _criteria(advised: Sequence[Advised]) -> Iterator[str]:
+    """What the page asks for, so that nobody has to follow the link to learn it (CRD 2.2.1 resp-20)."""
+    paths = (a.pathway or a.policy.pathways.get(INITIAL) for a in advised)
+    for pathway in dict.fromkeys(path for path in paths if path and path.criteria):
+        listed = "\n".join(f"- {criterion.text}" for criterion in pathway.criteria)
+        yield f"It asks of a request ({pathway.name}):\n{listed}"
 
 
 def _card(shape: _Shape, topic: str, summary: str, about: Sequence[str]) -> Json:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from service.app.parts import Rules
+from service.fhir.canonical import HCPCS
 from service.policy.case import Authorization, MemberId
 from service.policy.dates import DatePeriod
+from service.policy.model import INITIAL
 from tests.unit.crd.conftest import Endpoint
 from tests.unit.crd.test_statements_shape import EVERY, VERSIONS, told
 from tests.unit.crd.world import (
@@ -100,6 +103,19 @@ async def test_a_link_leads_to_the_policy_of_the_order(opened: Opened) -> None:
     answer = await opened(registry=OneDrug((policy(source_url=page),))).call(request())
     (reference,) = (card for card in answer["cards"] if "links" in card)
     assert [(link["type"], link["url"]) for link in reference["links"]] == [("absolute", page)]
+
+
+@pytest.mark.requirement("resp-20")
+@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
+async def test_the_reference_card_says_what_the_page_asks_for(opened: Opened, rules: Rules, hook: str) -> None:
+    (loaded,) = (each for each in rules.registry.all() if each.policy.ref.id == "zelvorimab")
+    criteria = [criterion.text for criterion in loaded.policy.pathways[INITIAL].criteria]
+    drug = {"coding": [{"system": HCPCS, "code": "X0001"}]}
+    body = request(medication_request(medicationCodeableConcept=drug), hook=hook)
+    (card,) = (card for card in (await opened(registry=rules.registry).call(body))["cards"] if "links" in card)
+    listed = [line.removeprefix("- ") for line in card["detail"].splitlines() if line.startswith("- ")]
+    assert criteria
+    assert listed == criteria
 
 
 def kept(answer: Json) -> Json:
