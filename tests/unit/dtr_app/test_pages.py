@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from service.settings import Settings
 from service.store.app_sessions import MemoryAppSessions
 from tests.doubles import CountingIds, FrozenClock
 from tests.unit.dtr_app.clinic import Clinic
+from tests.unit.dtr_app.test_opening import values
 from tests.unit.dtr_app.test_smart import ISS, NOW, Server
 
 FRAMES = "https://portal.example.org"
@@ -133,3 +135,19 @@ async def test_documents_are_added_and_taken_off_by_the_forms_own_page_alone(app
         assert (await client.post(f"{path}/add-record", json=[], headers=headers)).status_code == 400
         await client.post(f"{path}/remove-document", json={"record": held.reference}, headers=headers)
         assert await app.sessions.attached(visit.id) == ()
+
+
+async def test_a_partial_date_goes_with_the_question_that_asked_for_it(app: App, clinic: Clinic) -> None:
+    """The renderer sends neither: what is no longer asked for must not stay for want of an answer."""
+    opened = await clinic.open()
+    text = json.dumps(opened.items).replace(values(opened.items)["progression-date"], "2026-10")
+    opened = replace(opened, items=tuple(json.loads(text)))
+    async with app.browser() as client:
+        visit = await app.arrive(client)
+        await app.sessions.keep(replace(visit, opened=opened))
+        headers = {"X-CSRF-Token": visit.csrf, "Accept": "application/json"}
+        for progressed in (True, False):
+            answered = [{"linkId": "progression-on-platinum", "answer": [{"valueBoolean": progressed}]}]
+            groups = [{"linkId": item["linkId"], "item": answered} for item in opened.items]
+            told = await client.post(f"/dtr/forms/{visit.id}/check", json={"item": groups}, headers=headers)
+            assert ("progression-date" in told.json()["origins"]) is progressed

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.dtr.app.stamping import origins, stamped
+import pytest
+
+from service.dtr.app.stamping import origins, partial_dates, stamped
 from service.fhir.canonical import DTR_INFORMATION_ORIGIN
 
 DOCTOR = {"reference": "Practitioner/doctor"}
@@ -112,3 +114,44 @@ def test_only_values_of_the_forms_own_questions_are_taken_from_the_browser() -> 
     assert written == [
         {"linkId": "group", "text": "Group", "item": [{"linkId": "sure", "text": "Sure?", "answer": [answer]}]}
     ]
+
+
+DATED = {
+    "item": [
+        {
+            "linkId": "history",
+            "type": "group",
+            "text": "History",
+            "item": [{"linkId": "start", "type": "date", "text": "Start"}, {"linkId": "sure", "type": "boolean"}],
+        }
+    ]
+}
+
+
+def dated(text: str) -> dict[str, Any]:
+    return {"linkId": "start", "answer": [{"extension": origin("auto-client"), "valueDate": text}]}
+
+
+def in_history(*items: dict[str, Any]) -> list[dict[str, Any]]:
+    return [group(*items, link_id="history")]
+
+
+@pytest.mark.parametrize("posted", [[], in_history(said("sure", True))], ids=["group unsent", "group sent"])
+def test_a_date_without_its_day_stays_where_nothing_takes_its_place(posted: list[dict[str, Any]]) -> None:
+    written = stamped(DATED, in_history(dated("2026-03")), posted, DOCTOR)
+    assert partial_dates(written) == {"start": "2026-03"}
+    assert origins(written)["start"] == "auto-client"
+
+
+def test_a_whole_date_that_is_gone_stays_gone() -> None:
+    assert stamped(DATED, in_history(dated("2026-03-01")), [], DOCTOR) == []
+
+
+def test_a_day_takes_the_place_of_a_month_as_an_override() -> None:
+    posted = in_history({"linkId": "start", "answer": [{"valueDate": "2026-03-09"}]})
+    written = stamped(DATED, in_history(dated("2026-03")), posted, DOCTOR)
+    assert (partial_dates(written), origins(written)) == ({}, {"start": "override"})
+
+
+def test_a_month_that_is_left_out_is_gone() -> None:
+    assert stamped(DATED, in_history(dated("2026-03")), [], DOCTOR, {"start"}) == []
