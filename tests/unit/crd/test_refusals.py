@@ -422,6 +422,12 @@ async def test_records_that_do_not_answer_end_in_an_answer(opened: Opened, store
     assert (old["covered"], old["info-needed"]) == (["conditional"], ["OTH"])
 
 
+@pytest.mark.requirement("found-2")
+def test_a_hook_has_less_time_than_the_guide_gives_it() -> None:
+    """Five seconds, of which the way there and back takes some (CRD 2.2.1)."""
+    assert Settings().hook_seconds < 5
+
+
 class BrokenStore(MemoryStore):
     """A database that went away. `reads` says whether it can still be read."""
 
