@@ -146,6 +146,7 @@ async def test_the_first_question_of_the_older_package_is_filled_from_the_chart(
     assert answers(draft((await service.package("2.0.1", body)).json())) == {"birth-date": "1958-02-03"}
 
 
+@pytest.mark.requirement("spec-36")
 @each_version
 async def test_every_question_is_asked_a_few_at_a_time_in_the_policys_order(
     profiles: dict[Version, Profiles], service: Service, version: Version

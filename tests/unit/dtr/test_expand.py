@@ -133,6 +133,7 @@ async def test_an_unknown_id_and_a_value_set_sent_along_are_refused(service: Ser
     ).status_code == 400
 
 
+@pytest.mark.requirement("spec-164")
 @pytest.mark.requirement("oper-15")
 @each_version
 @pytest.mark.parametrize("size", [39, 40])

@@ -272,6 +272,7 @@ def _form(kind: str, repeats: bool) -> Json:
 # --- In the package
 
 
+@pytest.mark.requirement("oper-19")
 @pytest.mark.parametrize(("version", "origin"), [("2.0.1", "auto"), ("2.2.0", "auto-server")])
 async def test_the_package_prefills_from_what_was_sent(service: Service, version: Version, origin: str) -> None:
     service.evaluator = EvaluatorDouble(COMPLETE)

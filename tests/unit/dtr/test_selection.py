@@ -116,6 +116,7 @@ async def test_context_without_a_form_is_explained(service: Service, named: str 
     assert issues(answer)[0]["severity"] == "information"
 
 
+@pytest.mark.requirement("oper-11")
 @pytest.mark.requirement("spec-130")
 @each_version
 @pytest.mark.parametrize("client", [CLIENT, ClientId("another")])

@@ -102,6 +102,7 @@ def test_all_logic_of_a_form_is_cql(everything: Registry, version: Version) -> N
     assert {e["language"] for e in found} <= {"text/cql", "text/cql-identifier"}
 
 
+@pytest.mark.requirement("spec-91")
 @pytest.mark.requirement("spec-97")
 @pytest.mark.requirement("spec-87")
 @each_version
@@ -270,9 +271,21 @@ def test_the_chart_fills_every_question_but_the_prescribers_own_word(registry: R
     [loaded] = registry.all()
     for form in loaded.questionnaires.values():
         asked = {i["linkId"]: i for i in items(dict(form)) if i["type"] not in ("group", "display")}
-        open_ = {link_id for link_id, item in asked.items() if not list(expressions(item.get("extension", [])))}
+        open_ = {
+            link_id
+            for link_id, item in asked.items()
+            if c.SDC_INITIAL_EXPRESSION not in {e["url"] for e in item.get("extension", ())}
+        }
         # What is unacceptable toxicity is the prescriber's judgement: no record says it.
         assert open_ <= loaded.policy.attested | {"unacceptable-toxicity"}
+
+
+@pytest.mark.requirement("spec-53")
+@each_version
+def test_every_form_says_from_when_it_holds(everything: Registry, version: Version) -> None:
+    """From the day on which its policy takes effect, no earlier."""
+    for _, each, form in forms(everything, version):
+        assert form["effectivePeriod"]["start"] == each.loaded.policy.effective.isoformat()
 
 
 @pytest.mark.requirement("spec-160")
