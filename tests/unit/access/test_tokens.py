@@ -71,6 +71,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 @pytest.mark.parametrize("path", ["/fhir/token", "/2.0.1/fhir/token"])
+@pytest.mark.requirement("PAS priv-3")
 async def test_a_client_gets_a_token_that_opens_what_it_may(service: Service, path: str) -> None:
     answer = await service.token(path=path, scope="system/Claim.cruds system/*.read openid launch")
     assert answer.status_code == 200

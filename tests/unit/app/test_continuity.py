@@ -91,6 +91,7 @@ def told(resource: Json) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize(("version", "base"), [("2.2", "/fhir"), ("2.0", "/2.0.1/fhir")])
 @pytest.mark.requirement("CRD found-9", "CRD found-11", "CRD resp-36", "CRD found-4")
+@pytest.mark.requirement("PAS spec-3")
 async def test_one_order_from_selection_to_satisfied(
     http: httpx.AsyncClient, tmp_path: Path, version: str, base: str
 ) -> None:

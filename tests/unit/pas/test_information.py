@@ -124,6 +124,7 @@ async def test_what_is_asked_says_which_questions_are_open(payer: Payer) -> None
 
 
 @BOTH
+@pytest.mark.requirement("ainfo-2")
 async def test_a_document_is_a_task_of_its_own(payer: Payer, version: Version) -> None:
     case = await asked_for_document(payer)
     answer = await answer_again(payer, case.id, version)

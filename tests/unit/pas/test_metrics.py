@@ -64,6 +64,7 @@ NPI = "http://hl7.org/fhir/sid/us-npi"
 CLINIC_NPI = {"system": NPI, "value": "1245319599"}
 
 
+@pytest.mark.requirement("metric-1", "metric-2")
 async def test_an_approval_is_measured(payer: Payer, http: httpx.AsyncClient) -> None:
     bundle = copy.deepcopy(b.bundle())
     assertion = {"url": "coverage-assertion-id", "valueString": "assertion-1"}
@@ -96,6 +97,7 @@ async def test_what_waits_has_no_final_time_and_says_what_was_asked(payer: Payer
     assert "timeSubmitted" not in asked
 
 
+@pytest.mark.requirement("metric-2")
 async def test_updates_and_cancellations_are_told_apart(payer: Payer, http: httpx.AsyncClient) -> None:
     await measured(payer, http, SUBMIT, b.bundle())
     changed = await measured(payer, http, SUBMIT, update(b.item(quantity={"value": 9, "unit": "unit"})))

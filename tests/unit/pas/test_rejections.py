@@ -177,6 +177,7 @@ REFUSED: dict[str, tuple[Refused, str, str, str]] = {
 
 @BOTH
 @pytest.mark.parametrize("row", REFUSED)
+@pytest.mark.requirement("spec-38")
 async def test_a_business_reject_is_200_with_an_error(payer: Payer, row: str, version: str) -> None:
     refused, code, follow_up, element = REFUSED[row]
     response = response_of(await refused(payer, version))

@@ -163,7 +163,7 @@ async def test_what_pended_is_found_half_a_year_after_the_services(payer: Payer,
 
 
 @BOTH
-@pytest.mark.requirement("spec-25")
+@pytest.mark.requirement("spec-25", "spec-24", "conf-10")
 async def test_what_is_not_processed_is_ignored(payer: Payer, version: Version) -> None:
     """Elements of R4 that no profile supports, extensions of others: the same decision. A modifier is not ignored."""
     plain: dict[str, Json] = {

@@ -208,6 +208,7 @@ async def test_a_failing_engine_ends_in_a_pended_case(payer: Payer, error: Excep
     assert len(await payer.cases()) == 1
 
 
+@pytest.mark.requirement("spec-7")
 async def test_an_engine_that_hangs_ends_in_a_pended_case(payer: Payer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "DECIDE_SECONDS", 0.01)
     payer.evaluate_with(Hanging())

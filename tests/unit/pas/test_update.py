@@ -196,6 +196,7 @@ async def test_a_line_cancelled_before_stays_cancelled_under_its_number(payer: P
     assert previous_of(third["item"][1]) == old["preAuthRef"]
 
 
+@pytest.mark.requirement("spec-64")
 async def test_a_denied_request_takes_no_update_and_a_new_request_is_welcome(payer: Payer) -> None:
     old = response_of(await payer.submit(first(b.item(), RESPONSE=UNMET)))
     await denied(payer, old, 1)
