@@ -51,6 +51,7 @@ def build(dependencies: AppDependencies) -> APIRouter:
     _add_files(router)
     _add_launch(router, door)
     _add_form(router, door)
+    _add_content(router, door)
     _add_answers(router, door)
     _add_documents(router, door)
     return router
@@ -169,6 +170,8 @@ def _add_form(router: APIRouter, door: _Door) -> None:
         await door.desk.leave(await door.writing(visit_id, request, fields.get("csrf")))
         return door.pages.show("left.html")
 
+
+def _add_content(router: APIRouter, door: _Door) -> None:
     @router.get("/forms/{visit_id}/content")
     async def content(visit_id: str, request: Request) -> Response:
         visit = await door.visit(visit_id, request)
