@@ -49,7 +49,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return chain, private
 
 
-@pytest.mark.requirement("CRD sec-2", "CRD sec-3")
+@pytest.mark.requirement("CRD sec-2", "CRD sec-3", "PAS spec-4")
 def test_with_a_certificate_nothing_is_said_in_the_clear(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     chain, key = certificate
     environment = {"PA_TLS_CERTIFICATE": str(chain), "PA_TLS_KEY": str(key)}
@@ -83,7 +83,7 @@ def _older() -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.requirement("CRD sec-2")
+@pytest.mark.requirement("CRD sec-2", "PAS spec-4")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.errors import InvalidResource
+from service.errors import InvalidResource, UnresolvedReference
 from service.fhir.json import encode
 from service.pas.codes import load_codes
 from service.pas.filed import filed
@@ -124,6 +124,23 @@ async def test_a_resource_is_sent_once(payer: Payer, version: Version) -> None:
             await payer.submit(bundle, version)
         assert refused.value.expression == (f"Bundle.entry[{len(bundle['entry']) - 1}].fullUrl",)
     assert await payer.cases() == []
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["patient", "insurer", "provider"])
+async def test_a_reference_that_fits_two_entries_is_refused(payer: Payer, version: Version, name: str) -> None:
+    """Two of one type and id, on two servers: nobody can say who is meant (pas.md 1.7)."""
+    bundle = b.bundle()
+    url = claim_in(bundle)[name]["reference"]
+    meant = entry_of(bundle, url)["resource"]
+    relative = f"{meant['resourceType']}/{meant['id']}"
+    claim_in(bundle)[name] = b.refer(relative)
+    bundle["entry"].append({"fullUrl": f"https://other.example.org/fhir/{relative}", "resource": meant})
+    with pytest.raises(UnresolvedReference) as refused:
+        await payer.submit(bundle, version)
+    assert refused.value.expression == (f"{CLAIM}.{name}",)
+    bundle["entry"].pop()
+    assert codes(response_of(await payer.submit(bundle, version))) == {1: "A1"}
 
 
 @BOTH
