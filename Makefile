@@ -55,11 +55,11 @@ policies: install
 	$(PY) -m service policy check
 	$(PY) -m service policy test
 
-# Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
 # HL7's reference validator over all that the service emits; needs Java 17, Maven and, once, Maven Central.
 validate: install assets
 	$(PY) -m conformance
 
+# Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
 test: install lint types contracts generated policies
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
