@@ -1,4 +1,7 @@
-"""`python -m conformance`: judges everything that the service emits, prints counts, ends 1 on what has no reason."""
+"""`python -m conformance`: judges everything that the service emits, prints counts, ends 1 on what has no reason.
+
+With --page, docs/validation.md is written anew.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from conformance.broken import report
+from conformance.hook_models import judge_hooks
 from conformance.jobs import jobs_of
-from conformance.judge import GUIDES, OutOfReach, Sort, Verdict, build, judge
+from conformance.judge import GUIDES, OutOfReach, Sort, Verdict, build, judge, needless
+from conformance.page import PAGE, written
 
 _EXPLAINED: Final[tuple[Sort, ...]] = ("accepted error", "reasoned warning")
 _UNREACHED: Final = "the validator's libraries are not here, and Maven Central is out of reach"
@@ -28,12 +33,21 @@ def main() -> int:
     # Before the stories are imported: they are tests, and need what only a development set-up has.
     from conformance.stories import everything
 
-    verdict = judge(jobs_of(asyncio.run(everything())))
+    calls = asyncio.run(everything())
+    hooks = judge_hooks(calls, GUIDES / "crd-2.2.1.tgz")
+    verdict = judge(jobs_of(calls))
     _report(verdict)
+    spare = needless(verdict)
+    _say(f"\nHOOKS BY THE LOGICAL MODELS: {dict(hooks.counts)}\nFAULTS ({len(hooks.faults)})")
+    _lines(hooks.faults)
+    _say(f"\nREASONS THAT EXPLAIN NOTHING ({len(spare)})")
+    _lines(spare)
+    if "--page" in sys.argv:
+        PAGE.write_text(written(verdict, hooks), encoding="utf-8")
     # Only what is clean as it stands can show that a break is what was caught.
     faulty = {id(message.job) for message in (*verdict.of("error"), *verdict.of("accepted error"))}
     not_caught = report([job for job in verdict.jobs if id(job) not in faulty])
-    return 1 if verdict.of("error") or verdict.of("warning") or not_caught else 0
+    return 1 if verdict.of("error") or verdict.of("warning") or hooks.faults or spare or not_caught else 0
 
 
 def _missing() -> str:

@@ -35,9 +35,11 @@ class Correction:
 
 _ITEM: Final = (("element", "ClaimResponse.item"),)
 _SLICED: Final = "profile-claimresponse slices it on ClaimResponse.item, and its own context leaves that place out"
+_ADD_ITEM: Final = (("element", "ClaimResponse.addItem"),)
+_ADDED: Final = "profile-claimresponse slices it on ClaimResponse.addItem, and its own context leaves that place out"
 _SIGNED: Final = (
-    "the hooks of 2.0.1 are also called with signed orders (order-dispatch always, order-sign on a new signature), which"
-    " are given back as they came, and the profile has draft alone"
+    "the hooks of 2.0.1 are also called with signed orders (order-dispatch always, order-sign on a new signature),"
+    " which are given back as they came, and the profile has draft alone"
 )
 _DETAIL: Final = "http://hl7.org/fhir/us/davinci-pas/StructureDefinition/extension-itemAuthorizedDetail"
 
@@ -70,12 +72,14 @@ CORRECTIONS: Final = (
     Correction(
         "dtr-2.0.1",
         "dtr-qpackage-output-parameters",
-        "its snapshot repeats two constraints of Bundle where %resource is the Parameters around it, so that no package"
-        " meets them (they hold by the package's own profile); and it asks for a package even where the operation's own"
-        " text has an answer without one, because no form is needed",
+        "its snapshot repeats two constraints of Bundle where %resource is the Parameters around it, so that no"
+        " package meets them (they hold by the package's own profile); and it asks for a package even where the"
+        " operation's own text has an answer without one, because no form is needed",
         dropped=("bdl-3", "bdl-4"),
         optional=("Parameters.parameter:PackageBundle",),
     ),
+    Correction("pas-2.2.1", "extension-serviceItemRequestType", _ADDED, _ADD_ITEM),
+    Correction("pas-2.2.1", "extension-certificationType", _ADDED, _ADD_ITEM),
     Correction("crd-2.0.1", "profile-medicationrequest", _SIGNED, unfixed=("MedicationRequest.status",)),
     Correction("crd-2.0.1", "profile-servicerequest", _SIGNED, unfixed=("ServiceRequest.status",)),
 )

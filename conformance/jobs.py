@@ -54,6 +54,10 @@ RULES: Final = (
     Rule(r"/\$questionnaire-package$", "Parameters", (f"{DTR}dtr-qpackage-input-parameters",), request=True),
     Rule(r"/\$questionnaire-package$", "Bundle", (f"{DTR}DTR-QPackageBundle",), ("2.0.1",)),
     Rule(r"/\$next-question$", "QuestionnaireResponse", (f"{DTR}dtr-questionnaireresponse-adapt",), ("newest",)),
+    Rule(
+        r"^/demo/fhir/", "QuestionnaireResponse", (f"{DTR}dtr-questionnaireresponse",), ("newest",), request=True
+    ),  # drafts and answers that the app writes into the EHR
+    Rule(r"^/demo/fhir/", "MedicationRequest", (f"{CRD}profile-medicationrequest",), ("newest",), request=True),
     Rule(r"/\$next-question$", "QuestionnaireResponse", (f"{DTR}dtr-questionnaireresponse",), ("2.0.1",)),
     Rule(r"/metadata$", "CapabilityStatement", ()),
     Rule(r"/ValueSet", "ValueSet", ()),
@@ -64,11 +68,20 @@ RULES: Final = (
     Rule(r".", "OperationOutcome", ()),
 )
 # What our own requests carry, besides the whole: a Bundle's own verdict does not say which part is at fault.
-SENT: Final[Mapping[str, str]] = {
-    "QuestionnaireResponse": f"{DTR}dtr-questionnaireresponse",
-    "MedicationRequest": f"{PAS}profile-medicationrequest",
-    "Coverage": f"{PAS}profile-coverage",
-    "Patient": f"{PAS}profile-beneficiary",
+_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/"
+SENT: Final[Mapping[tuple[GuideSet, str], str]] = {
+    ("2.0.1", "Condition"): f"{_CORE}us-core-condition",
+    ("newest", "Condition"): f"{_CORE}us-core-condition-problems-health-concerns",
+    **{
+        (guides, kind): profile
+        for guides in _BOTH
+        for kind, profile in {
+            "QuestionnaireResponse": f"{DTR}dtr-questionnaireresponse",
+            "MedicationRequest": f"{PAS}profile-medicationrequest",
+            "Coverage": f"{PAS}profile-coverage",
+            "Patient": f"{PAS}profile-beneficiary",
+        }.items()
+    },
 }
 # An order that a hook gives back, by its type. 2.0.1 has one profile of Appointment, 2.2.1 one for each kind.
 _APPOINTMENT: Final[Mapping[tuple[GuideSet, bool], str]] = {
@@ -100,6 +113,9 @@ def jobs_of(calls: Iterable[Call]) -> list[Job]:
 def _of_call(call: Call) -> Iterator[Job]:
     if call.path.startswith("/cds-services"):
         yield from _hook(call)
+    elif call.path.startswith("/demo/fhir/"):
+        if call.ours and call.method in {"POST", "PUT"} and call.sent and "resourceType" in call.sent:
+            yield from _of_resource(call, call.sent, request=True)
     elif not call.path.startswith(("/demo", "/dtr", "/review", "/health", "/metrics", "/.well-known")):
         for resource, request in ((call.answer, False), (call.sent if call.ours else None, True)):
             if resource and "resourceType" in resource:
@@ -125,7 +141,7 @@ def _of_resource(call: Call, resource: Json, request: bool) -> Iterator[Job]:
     name = f"{guides} {call.method} {call.path} {'request ' if request else ''}{kind}"
     yield Job(name, guides, resource, rule.profiles)
     for held in (entry["resource"] for entry in resource.get("entry", ())) if request else ():
-        if profile := SENT.get(held["resourceType"]):
+        if profile := SENT.get((guides, held["resourceType"])):
             yield Job(f"{name} {held['resourceType']}", guides, held, (profile,))
 
 

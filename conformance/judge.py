@@ -20,7 +20,7 @@ from conformance.jobs import PACKAGES, GuideSet, Job
 VALIDATOR: Final = Path(__file__).with_name("validator")
 REASONS: Final = Path(__file__).with_name("reasons.toml")
 GUIDES: Final = Path(__file__).resolve().parents[2] / "shared" / "ig"
-_SECONDS: Final = 600
+_SECONDS: Final = 1800
 _UNCHECKED: Final = re.compile(
     r"CodeSystem is unknown and can't be validated: (?P<a>\S+)|ValueSet '(?P<b>[^']+)' not found"
     r"|because CodeSystem '(?P<c>[^']+)' is ignored/not-present|the system (?P<d>\S+) (?:could not|was not)"
@@ -33,11 +33,15 @@ Sort = Literal["error", "accepted error", "warning", "reasoned warning", "unchec
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was said of one job, and how it counts. `about` is the reason, or the system that cannot be checked."""
+    """What was said of one job, and how it counts. `about` is the reason, or the system that cannot be checked.
+
+    `code` is the validator's own name of the message.
+    """
 
     job: Job
     sort: Sort
     place: str
+    code: str
     text: str
     about: str = ""
 
@@ -61,12 +65,23 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Messages of this severity whose text (and job's name) match are explained."""
+    """Messages of this code whose text, place and job's name match are explained."""
 
     severity: str
+    code: str
     pattern: re.Pattern[str]
+    place: re.Pattern[str]
     job: re.Pattern[str]
     why: str
+
+    def explains(self, job: Job, said: Mapping[str, str]) -> bool:
+        """Whether this is the reason for what was said of the job."""
+        return (
+            (_severity(said), said["id"] or "") == (self.severity, self.code)
+            and self.pattern.search(said["text"] or "") is not None
+            and self.place.search(said["place"] or "") is not None
+            and self.job.search(job.name) is not None
+        )
 
 
 class OutOfReach(Exception):
@@ -106,10 +121,23 @@ def load_reasons() -> list[Reason]:
     """The reasons that are given in advance."""
     listed = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     return [
-        Reason(severity, re.compile(one["pattern"]), re.compile(one.get("job", "")), one["reason"])
+        Reason(
+            severity=severity,
+            code=one["code"],
+            pattern=re.compile(one["pattern"]),
+            place=re.compile(one["place"]),
+            job=re.compile(one["job"]),
+            why=one["reason"],
+        )
         for severity in ("error", "warning")
         for one in listed.get(severity, ())
     ]
+
+
+def needless(verdict: Verdict) -> list[str]:
+    """Reasons that explain nothing any more."""
+    used = {message.about for message in verdict.messages}
+    return [reason.why for reason in load_reasons() if reason.why not in used]
 
 
 def _judge_set(
@@ -170,15 +198,19 @@ def _run(place: Path) -> None:
 
 
 def _sorted(job: Job, said: Mapping[str, str], reasons: Sequence[Reason]) -> Message | None:
-    severity = "error" if said["severity"] == "fatal" else said["severity"]
-    place, text = said["place"] or "", said["text"] or ""
+    severity = _severity(said)
+    place, code, text = said["place"] or "", said["id"] or "", said["text"] or ""
     if severity == "information":
         return None
     if severity == "warning" and (found := _UNCHECKED.search(text)):
         about = next(part for part in found.groups() if part)
-        return Message(job, "unchecked", place, text, about)
+        return Message(job, "unchecked", place, code, text, about)
     for reason in reasons:
-        if reason.severity == severity and reason.pattern.search(text) and reason.job.search(job.name):
+        if reason.explains(job, said):
             sort: Sort = "accepted error" if severity == "error" else "reasoned warning"
-            return Message(job, sort, place, text, reason.why)
-    return Message(job, "error" if severity == "error" else "warning", place, text)
+            return Message(job, sort, place, code, text, reason.why)
+    return Message(job, "error" if severity == "error" else "warning", place, code, text)
+
+
+def _severity(said: Mapping[str, str]) -> str:
+    return "error" if said["severity"] == "fatal" else said["severity"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import uvicorn
 
+from conformance.people import VERDICTS, in_the_app, reviewed
 from conformance.recording import STORIES_PORT, Call, Json, Recorder
 from service.app.compose import create_app
+from service.app.parts import database_url
 from service.catalog.registry import HOME
 from service.pas.shape import Version
+from service.policy.case import CaseId
 from service.settings import Settings
+from service.store.sql import SqlStore, open_store
 from tests.doubles import CountingIds, FrozenClock
 from tests.e2e.test_demo_stories import GUIDES, STORIES, Page
 from tests.unit.dtr import samples
@@ -26,6 +32,7 @@ from tests.unit.pas import bundles, changes
 from tests.unit.pas.notified import subscription
 from tests.unit.pas.stories import STORIES as PAS_STORIES
 from tests.unit.pas.subscriber import Subscriber, running_subscriber
+from tests.unit.pas.test_attachment import DOCUMENT, sent
 from tests.unit.pas.test_inquire import inquiry, line
 
 GOLDEN = HOME / "tests" / "golden"
@@ -34,7 +41,13 @@ NOW = datetime(2026, 12, 1, 15, 30, tzinfo=UTC)
 BASES = ("/fhir", "/2.0.1/fhir")
 _WAIT_SECONDS = 0.05
 # The PAS stories are of September; revenue codes have another system in 2.0.1.
-_NOW_AND_HERE = {"2026-11-30": "2027-02-28", "2026-09-": "2026-12-", "2026-08-30": "2026-11-30"}
+# An order in a PAS request is active (2.2.1 profile-medicationrequest).
+_NOW_AND_HERE = {
+    '"status": "draft"': '"status": "active"',
+    "2026-11-30": "2027-02-28",
+    "2026-09-": "2026-12-",
+    "2026-08-30": "2026-11-30",
+}
 _REVENUE = {"https://www.nubc.org/CodeSystem/RevenueCodes": "https://www.nubc.org/revenue-code"}
 
 
@@ -42,31 +55,41 @@ async def everything() -> list[Call]:
     """Every exchange of every story, once. Needs what `make install` builds."""
     calls: list[Call] = []
     with running_subscriber() as subscriber:
-        async with _served(calls) as http:
+        async with _served(calls) as (http, store):
             for base in BASES:
-                await _prior_authorization(http, base, subscriber)
+                await _prior_authorization(http, store, base, subscriber)
                 await _forms(http, base)
                 await _definitions(http, base)
                 await _errors(http, base)
             await _hooks(http)
             await _demo(http)
+            for story in ("approves-at-once", "missing-progression", "renewal"):
+                await in_the_app(http, story, STORIES[story].answers)
         notices = [Call("POST", "/notification", None, 200, body) for _, body in subscriber.received]
     return calls + notices
 
 
 @asynccontextmanager
-async def _served(calls: list[Call]) -> AsyncIterator[httpx.AsyncClient]:
-    with tempfile.TemporaryDirectory() as data:
-        app = create_app(
-            Settings(demo=True, notify_seconds=_WAIT_SECONDS), Path(data), clock=FrozenClock(NOW), ids=CountingIds()
-        )
+async def _served(calls: list[Call]) -> AsyncIterator[tuple[httpx.AsyncClient, SqlStore]]:
+    """The stories' client, and the store; what the app reads from the demo EHR goes over a socket."""
+    with tempfile.TemporaryDirectory() as data, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        settings = Settings(demo=True, notify_seconds=_WAIT_SECONDS, public_url=address)
+        app = create_app(settings, Path(data), clock=FrozenClock(NOW), ids=CountingIds())
         app.add_middleware(Recorder, calls=calls)
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
         transport = httpx.ASGITransport(app=app, client=("127.0.0.1", STORIES_PORT))
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", follow_redirects=True) as http,
+            httpx.AsyncClient(transport=transport, base_url=address, follow_redirects=True) as http,
         ):
-            yield http
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            store = open_store(database_url(settings, Path(data)), FrozenClock(NOW))
+            yield http, store
+            await store.close()
+            server.should_exit = True
+            await serving
 
 
 async def _post(http: httpx.AsyncClient, path: str, body: Json) -> Json:
@@ -75,16 +98,13 @@ async def _post(http: httpx.AsyncClient, path: str, body: Json) -> Json:
     return found
 
 
-async def _prior_authorization(http: httpx.AsyncClient, base: str, subscriber: Subscriber) -> None:
+async def _prior_authorization(http: httpx.AsyncClient, store: SqlStore, base: str, subscriber: Subscriber) -> None:
     version: Version = "2.0.1" if "2.0.1" in base else "2.2.1"
     submit, inquire = f"{base}/Claim/$submit", f"{base}/Claim/$inquire"
     made = await _post(http, f"{base}/Subscription", subscription(subscriber.url, version))
     before = len(subscriber.received)
     for number, name in enumerate(sorted(PAS_STORIES)):
-        answer = await _post(http, submit, _on_its_own(PAS_STORIES[name](), 100 + number, base))
-        for held in answer["entry"]:
-            if held["resource"]["resourceType"] in {"ClaimResponse", "CommunicationRequest", "Task"}:
-                await http.get(f"{base}/{held['resource']['resourceType']}/{held['resource']['id']}")
+        await _look(http, base, await _post(http, submit, _on_its_own(PAS_STORIES[name](), 100 + number, base)))
     chain = (
         changes.first(bundles.item(1)),
         changes.update(bundles.item(1), changes.info(bundles.item(2), "added")),
@@ -96,6 +116,15 @@ async def _prior_authorization(http: httpx.AsyncClient, base: str, subscriber: S
     for asked in (inquiry(line()), inquiry(line(code="99212"))):
         await _post(http, inquire, _on_its_own(asked, 100, base))
     await _post(http, inquire, _on_its_own(inquiry(line()), 999, base))
+    for number, verdict in enumerate(VERDICTS, start=300):
+        answer = await _post(http, submit, _on_its_own(PAS_STORIES["pended-unknown"](), number, base))
+        await _look(http, base, answer)
+        [case_id] = [held["resource"]["id"] for held in answer["entry"] if _kind(held) == "ClaimResponse"]
+        await reviewed(http, store, case_id, verdict)
+        await http.get(f"{base}/ClaimResponse/{case_id}")
+        # Asked again, the answer names what a person asked for.
+        await _look(http, base, await _post(http, inquire, _on_its_own(inquiry(line()), number, base)))
+        await _documents(http, store, base, CaseId(case_id))
     for _ in range(200):
         if len(subscriber.received) > before + 3:
             break
@@ -105,12 +134,40 @@ async def _prior_authorization(http: httpx.AsyncClient, base: str, subscriber: S
     await http.delete(f"{base}/Subscription/{made['id']}")
 
 
+async def _look(http: httpx.AsyncClient, base: str, answer: Json) -> None:
+    """Reads what an answer refers to, each by its own address."""
+    bundles = [answer] if answer["resourceType"] == "Bundle" else [p["resource"] for p in answer.get("parameter", ())]
+    for held in (held for bundle in bundles for held in bundle.get("entry", ())):
+        if _kind(held) in {"ClaimResponse", "CommunicationRequest", "Task"}:
+            await http.get(f"{base}/{_kind(held)}/{held['resource']['id']}")
+
+
+def _kind(held: Json) -> str:
+    return str(held["resource"]["resourceType"])
+
+
+async def _documents(http: httpx.AsyncClient, store: SqlStore, base: str, case_id: CaseId) -> None:
+    """Sends what is still asked for, and reads what became of the request."""
+    found = await store.case(case_id)
+    if found is None:
+        raise LookupError("the case that was just decided is not there")
+    for asked in found[0].asked:
+        body = sent(
+            asked.control_number, DOCUMENT, member=str(found[0].member), ServiceDate={"valueDate": "2026-12-08"}
+        )
+        await _post(http, f"{base}/$submit-attachment", body)
+        await http.get(f"{base}/ClaimResponse/{case_id}")
+
+
 def _on_its_own(request: Json, number: int, base: str) -> Json:
     """The same request, near today, for a member of its own: what one story files does not change another."""
     text = json.dumps(request).replace('"M000123"', f'"M{base.count("2")}{number}"')
     for was, now in (_NOW_AND_HERE | (_REVENUE if "2.0.1" in base else {})).items():
         text = text.replace(was, now)
     changed: Json = json.loads(text)
+    for order in (entry["resource"] for entry in changed["entry"] if _kind(entry) == "MedicationRequest"):
+        # us-core-21: an order has a requester. What is authorized with changes repeats it.
+        order["requester"] = bundles.refer(bundles.PRACTITIONER)
     return changed
 
 
@@ -151,6 +208,8 @@ async def _hooks(http: httpx.AsyncClient) -> None:
     for request in sorted((GOLDEN / "crd").glob("*/request.json")):
         body = json.loads(request.read_text())
         await _post(http, f"/cds-services/{body['hook']}-crd", body)
+        if body["hook"] == "encounter-discharge":
+            await _post(http, "/cds-services/encounter-start-crd", {**body, "hook": "encounter-start"})
     await _post(http, "/cds-services/order-sign-crd", {"hook": "order-sign"})
 
 

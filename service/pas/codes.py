@@ -71,9 +71,8 @@ class X12Codes:
         return code_concept(X12_REVIEW_ACTION, code, display)
 
     def decision_reason(self, outcome: Outcome, text: str) -> Json:
-        """A reasonCode: the payer's code of list 886 when one is set, and our text (trap 20: none is invented)."""
-        code = self.decision_reasons.get(outcome)
-        return concept(*([{"system": X12_DECISION_REASON, "code": code}] if code else []), text=text)
+        """A reasonCode: the payer's code of list 886, and our text. LookupError where none is set (trap 20)."""
+        return concept({"system": X12_DECISION_REASON, "code": self.decision_reasons[outcome]}, text=text)
 
 
 def load_codes(path: Path | None = None) -> X12Codes:

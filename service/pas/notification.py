@@ -46,7 +46,8 @@ class Notices:
         # Every resource of a searchset has an id.
         status = {**self._status("query-status"), "id": self.ids.new()}
         found = entry(f"urn:uuid:{status['id']}", status, search={"mode": "match"})
-        return bundle("searchset", [found], id=self.ids.new(), timestamp=instant(self.now), total=1)
+        asked = [{"relation": "self", "url": f"{self._url}/$status"}]
+        return bundle("searchset", [found], id=self.ids.new(), timestamp=instant(self.now), total=1, link=asked)
 
     @property
     def _url(self) -> str:

@@ -92,8 +92,8 @@ def adjudication(answered: Answered) -> Json:
     outcome, granted = line.determination.outcome, line.determination.granted
     number = line.authorization_number
     reasons = line.determination.decision.reasons
-    coded = outcome in codes.decision_reasons
-    reason = reasons[0] if reasons and (outcome is Outcome.DENIED or coded) else None
+    # Its binding is required: a text alone would be no reasonCode. The words are the line's note in either case.
+    reason = reasons[0] if reasons and outcome in codes.decision_reasons else None
     return reviewed(
         extension("number", valueString=number) if number else None,
         extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=codes.review_action(outcome, granted)),

@@ -39,6 +39,9 @@ from service.fhir.build import (
 from service.fhir.canonical import HCPCS_SYSTEMS, ICD10_CM, NDC
 from service.ports import Resource
 
+# PAS 2.2.1 profile-claim has Claim.item.location[x] 1..1, and no record of an EHR says where by CMS's codes: 99 is
+# the code for a place that none of the others names (CMS, Place of Service Codes for Professional Claims).
+_SOMEWHERE: Final = code_concept(canonical.PLACE_OF_SERVICE, "99", "Other Place of Service")
 _NAMING: Final = ("medicationCodeableConcept", "code", "codeCodeableConcept")
 _PRODUCT_SYSTEMS: Final = frozenset({*HCPCS_SYSTEMS, NDC})
 
@@ -153,6 +156,7 @@ def _line(opened: Opened, numbers: Numbers, documents: int) -> Json:
         "category": MEDICAL_CARE,
         "productOrService": _product(opened),
         **_serviced(order, numbers.made_at.date()),
+        "locationCodeableConcept": _SOMEWHERE,
         "quantity": _quantity(order),
     }
 

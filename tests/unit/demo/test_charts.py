@@ -55,6 +55,14 @@ def test_member_ids_agree_and_the_payer_is_ours(story: object) -> None:
     assert coverage["payor"][0]["identifier"] == {"system": "https://payer.example.org/payer-id", "value": "PAYER01"}
 
 
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.id)
+def test_each_patient_has_one_medical_record_number(story: object) -> None:
+    """CRD 2.0.1 profile-patient: identifier:MRIdentifier 1..1."""
+    patient = next(r for r in chart(getattr(story, "id", "")) if r["resourceType"] == "Patient")
+    kinds = [each["type"]["coding"][0]["code"] for each in patient["identifier"]]
+    assert sorted(kinds) == ["MB", "MR"]
+
+
 @pytest.mark.parametrize("today", [date(2026, 4, 30), TODAY, date(2031, 2, 28)])
 def test_no_story_goes_stale(today: date) -> None:
     minor = next(r for r in chart("minor", today) if r["resourceType"] == "Patient")

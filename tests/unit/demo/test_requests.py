@@ -197,6 +197,8 @@ async def test_the_earlier_request_is_the_same_at_every_start(ehr: DemoEhr, paye
     assert claim["created"] == "2026-04-02T09:00:00Z"
     assert claim["item"][0]["servicedPeriod"]["start"] == "2026-04-02"
     assert len(answers(sent(payer, "QuestionnaireResponse"))) == 6
+    # In the chart the order is completed by now; PAS 2.2.1 profile-medicationrequest has it active in a request.
+    assert sent(payer, "MedicationRequest")["status"] == "active"
     asked = payer.requests_to("/fhir/Questionnaire/$questionnaire-package")[0]
     assert asked["parameter"][1]["valueCanonical"].endswith("/imdelltra-initial")
 

@@ -55,9 +55,9 @@ async def test_a_term_of_the_plan_denies_without_a_person(payer: Payer, verdict:
     reviewer = extension_of(response, "claimResponseReviewer")
     assert reviewer is not None
     assert reviewer["extension"] == [{"url": "wasHumanReviewedFlag", "valueBoolean": False}]
-    reason = action_of(item)["reasonCode"]["text"]
+    assert "reasonCode" not in action_of(item)
     term, appeal = response["processNote"]
-    assert term["text"] == reason
+    assert term["text"]
     assert appeal["text"].startswith(payer.settings.appeal_text)
     assert item["noteNumber"] == [1, 2]
     (case,) = await payer.cases()

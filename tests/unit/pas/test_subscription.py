@@ -145,6 +145,9 @@ async def test_status_says_where_it_stands(notified: Notified, check: StructureC
     answer = await notified.call(method, f"/fhir/Subscription/{made}/$status")
     bundle = answer.json()
     assert (answer.status_code, bundle["type"], bundle["total"]) == (200, "searchset", 1)
+    assert bundle["link"] == [
+        {"relation": "self", "url": f"https://payer.example.org/fhir/Subscription/{made}/$status"}
+    ]
     assert check.check(bundle) == ()
     [entry] = bundle["entry"]
     values = {
