@@ -84,7 +84,7 @@ async def test_an_unknown_member_is_not_covered(opened: Opened, version: str) ->
 
 
 @VERSIONS
-@pytest.mark.requirement("resp-44")
+@pytest.mark.requirement("resp-44", "conf-4")
 async def test_without_a_member_number_nobody_is_found(opened: Opened, version: str) -> None:
     endpoint = opened(members=await directory())
     body = request(version=version, prefetch=presented(subscriberId=None))

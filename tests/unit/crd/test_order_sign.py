@@ -163,7 +163,7 @@ MEDICATION: Json = {"resourceType": "Medication", "id": "m1", "code": {"text": "
 @pytest.mark.parametrize("reference", ["Medication/m1", "https://ehr.example.org/fhir/Medication/m1"])
 @pytest.mark.parametrize("key", ["medications", "medication", "drug"])
 @pytest.mark.parametrize("bare", [True, False])
-@pytest.mark.requirement("found-24")
+@pytest.mark.requirement("found-24", "conf-4")
 async def test_a_prefetched_medication_is_read(endpoint: Endpoint, reference: str, key: str, bare: bool) -> None:
     order = medication_request(medicationCodeableConcept=None, medicationReference={"reference": reference})
     body = request(order)
@@ -295,6 +295,7 @@ async def test_an_authorization_that_starts_later_does_not_satisfy(opened: Opene
     assert told["questionnaire"] == [f"{RENEWAL_FORM}|1.0.0"]
 
 
+@pytest.mark.requirement("conf-4")
 async def test_authorizations_of_a_member_we_do_not_know_are_not_told(opened: Opened) -> None:
     def lasting() -> AuthorizingStore:
         return held(date(2026, 10, 1), START + timedelta(days=91))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -30,9 +31,14 @@ async def answer(check: StructureCheck) -> AsyncIterator[Answer]:
     ended: list[Callable[[], Awaitable[None]]] = []
 
     async def post(
-        server: str | None, *orders: Json, seconds: float = 20.0, version: str | None = None, **changes: Any
+        server: str | None,
+        *orders: Json,
+        seconds: float = 20.0,
+        ehr_seconds: float = 20.0,
+        version: str | None = None,
+        **changes: Any,
     ) -> httpx.Response:
-        settings = Settings(demo=True, trust_presented_coverage=True, hook_seconds=seconds, ehr_seconds=seconds)
+        settings = Settings(demo=True, trust_presented_coverage=True, hook_seconds=seconds, ehr_seconds=ehr_seconds)
         clients = open_ehr_clients(settings, check)
         store = MemoryStore()
         dependencies = CrdDependencies(
@@ -145,8 +151,10 @@ async def test_a_patient_without_coverage_is_refused_as_before(answer: Answer) -
 
 @pytest.mark.requirement("CRD found-2", "CRD found-34", "CRD impl-2")
 async def test_a_slow_ehr_does_not_keep_the_answer(answer: Answer) -> None:
+    # Without the hook's own deadline one request could take 30 seconds.
     with served(never) as server:
-        response = await answer(server.base, prefetch=SENT, seconds=0.6)
+        async with asyncio.timeout(15):
+            response = await answer(server.base, prefetch=SENT, seconds=0.6, ehr_seconds=30)
     assert said(response.json())["covered"] == ["covered"]
     assert any("could not be read from the EHR" in text for text in texts(response))
 

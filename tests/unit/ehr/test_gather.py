@@ -317,8 +317,10 @@ SENT = {"coverage": searchset(coverage(), payer())}
 
 @pytest.mark.requirement("CRD found-2")
 async def test_a_slow_server_costs_no_more_than_the_deadline(gathered: Gathered) -> None:
+    # Without the deadline one request could take 20 seconds.
     with served(never) as server:
-        records = await gathered(hook(server.base, BY_REFERENCE, prefetch=SENT), seconds=0.2)
+        async with asyncio.timeout(10):
+            records = await gathered(hook(server.base, BY_REFERENCE, prefetch=SENT), seconds=0.2)
     assert set(records.unread) == {"patient", "medications", "practitioners"}
     assert [c["id"] for c in records.all("Coverage")] == ["cov1"]
 
