@@ -28,17 +28,6 @@ _CODES: Final[Mapping[str, frozenset[str]]] = {
     "CDSActionType": frozenset({"create", "update", "delete"}),
     "CDSLinkType": frozenset({"absolute", "smart"}),
     "CDSSelectionBehavior": frozenset({"at-most-one", "any"}),
-    # CRD 2.2.1, ValueSet/cdsHookType: what is under _HookType in CodeSystem/crd-metric-codes.
-    "cdsHookType": frozenset(
-        {
-            "appointment-book",
-            "encounter-start",
-            "encounter-discharge",
-            "order-dispatch",
-            "order-select",
-            "order-sign",
-        }
-    ),
 }
 _PRIMITIVES: Final[Mapping[str, re.Pattern[str]]] = {
     "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -73,7 +62,7 @@ class HookVerdict:
 
 
 def judge_hooks(calls: Iterable[Call], package: Path) -> HookVerdict:
-    """Discovery, the demo's own requests, and every answer but a refusal."""
+    """Discovery, and every answer but a refusal. Requests are a client's: the service takes them, it sends none."""
     counts: Counter[str] = Counter()
     faults: list[str] = []
     for call in calls:
@@ -84,8 +73,6 @@ def judge_hooks(calls: Iterable[Call], package: Path) -> HookVerdict:
         else:
             hook = str(call.sent["hook"]) if call.sent else ""
             judged = [(f"{hook} answer", response_faults(call.answer, package))]
-            if call.ours and call.sent:
-                judged.append((f"{hook} request of the demo EHR", request_faults(call.sent, package)))
         counts.update(kind for kind, _ in judged)
         faults += [f"{kind}: {fault}" for kind, found in judged for fault in found]
     return HookVerdict(counts, faults)
@@ -97,11 +84,6 @@ def response_faults(body: Json, package: Path) -> list[str]:
     faults = [*_faults(model, "CDSHooksResponse", body, package), *_constraints(body)]
     # json-empty-behavior "present": both lists are there, and empty where there is nothing.
     return [*faults, *(f"{name} is absent" for name in ("cards", "systemActions") if name not in body)]
-
-
-def request_faults(body: Json, package: Path) -> list[str]:
-    """What is wrong with a hook's request; its context and prefetch are only looked at as a whole."""
-    return list(_faults("CRDHooksRequest", "CDSHooksRequest", body, package))
 
 
 def discovery_faults(body: Json, package: Path) -> list[str]:

@@ -2,7 +2,8 @@
 
 A stand-in says where an extension may stand and what types its value has: no more. Sources: [E] HL7 FHIR Extensions
 (github.com/HL7/fhir-extensions, input/definitions, b8500f5); [X] FHIR R5's element of that name, as its cross-version
-extension carries it; [S] Subscriptions R5 Backport 1.1.0; [U] US Core's page of the value set "Birth Sex".
+extension carries it; [S] Subscriptions R5 Backport 1.1.0 (github.com/HL7/fhir-subscription-backport-ig,
+input/fsh/BackportSubscription.fsh, 039ff23); [U] US Core's page of the value set "Birth Sex".
 """
 
 from __future__ import annotations
