@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 from fastapi.routing import APIRoute
@@ -161,4 +161,13 @@ class Cookies:
         self._set(response, self._launch, value, 600)
 
     def _set(self, response: Response, name: str, value: str, seconds: int | None) -> None:
-        response.set_cookie(name, value, max_age=seconds, path="/", secure=self._https, httponly=True, samesite="lax")
+        """By https also for a frame in an EHR of another site: for each such site the browser keeps a cookie apart.
+
+        A write needs the page's own token besides, so that SameSite=None opens nothing.
+        """
+        kind: Literal["none", "lax"] = "none" if self._https else "lax"
+        response.set_cookie(name, value, max_age=seconds, path="/", secure=self._https, httponly=True, samesite=kind)
+        if self._https:
+            # CHIPS; the cookies of Python 3.11 cannot say it.
+            header, said = response.raw_headers.pop()
+            response.raw_headers.append((header, said + b"; Partitioned"))

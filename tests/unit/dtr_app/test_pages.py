@@ -90,8 +90,20 @@ async def test_under_https_the_cookies_are_bound_to_the_host_and_secure(app: App
     assert [cookie.partition("=")[0] for cookie in app.cookies] == ["__Host-dtr-launch", "__Host-dtr"]
     for cookie in app.cookies:
         words = {word.strip().casefold() for word in cookie.split(";")[1:]}
-        assert {"secure", "httponly", "path=/", "samesite=lax"} <= words
+        assert {"secure", "httponly", "path=/", "samesite=none", "partitioned"} <= words
         assert not any(word.startswith("domain") for word in words)
+
+
+async def test_without_https_the_cookies_stay_on_our_own_site(clinic: Clinic) -> None:
+    """A browser takes no SameSite=None without Secure, and would keep none of these."""
+    app = App(clinic, "http://127.0.0.1:8080")
+    async with app.browser() as client:
+        await app.arrive(client)
+    assert [cookie.partition("=")[0] for cookie in app.cookies] == ["dtr-launch", "dtr"]
+    for cookie in app.cookies:
+        words = {word.strip().casefold() for word in cookie.split(";")[1:]}
+        assert {"httponly", "path=/", "samesite=lax"} <= words
+        assert not {"secure", "partitioned"} & words
 
 
 async def test_pages_may_be_framed_by_registered_ehrs_alone(app: App) -> None:
