@@ -10,6 +10,7 @@ from typing import Any, Final
 from service.determine.request import PriorAuthRequest, RequestLine
 from service.determine.responses import Counted
 from service.errors import EngineFailed
+from service.fhir.canonical import ICD10_CM, ICD10_CM_SYSTEMS
 from service.policy.dates import PartialDate
 from service.policy.finding import CriterionResult, Evidence
 from service.policy.model import Pathway
@@ -105,9 +106,18 @@ def _claim(line: RequestLine) -> Resource:
         "use": "preauthorization",
         "patient": {"reference": f"Patient/{_PATIENT_ID}"},
         "diagnosis": [
-            {"sequence": number, "diagnosisCodeableConcept": diagnosis["diagnosisCodeableConcept"]}
+            {"sequence": number, "diagnosisCodeableConcept": _diagnosis(diagnosis["diagnosisCodeableConcept"])}
             for number, diagnosis in enumerate(line.diagnoses, start=1)
             if "diagnosisCodeableConcept" in diagnosis
         ],
         "item": [{"sequence": line.sequence, "productOrService": line.item.get("productOrService")}],
     }
+
+
+def _diagnosis(concept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The concept with ICD-10-CM under its one name, whichever of its names the sender used."""
+    codings = [
+        {**coding, "system": ICD10_CM} if coding.get("system") in ICD10_CM_SYSTEMS else coding
+        for coding in concept.get("coding") or ()
+    ]
+    return {**concept, "coding": codings} if codings else concept

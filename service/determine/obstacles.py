@@ -18,6 +18,8 @@ from service.policy.model import Policy
 
 PayerIds = frozenset[tuple[str | None, str]]
 _DEAD_ORDERS: Final = frozenset({"cancelled", "entered-in-error", "stopped", "revoked"})
+# A Condition of which its own record says that the patient does not have it (FHIR R4 condition-ver-status).
+_NO_DIAGNOSIS: Final = frozenset({"refuted", "entered-in-error"})
 _FURTHEST_MONTHS: Final = 12
 _MISSING: Final = {
     Missing.NO_MEMBER_FOUND: Obstacle("member-not-found", "The member id is not in the payer's records."),
@@ -73,8 +75,10 @@ def obstacles(
         *_parties(request, around.house),
         *_membership(request, line, policy, around),
         *_orders(request, line, policy),
-        *_serviced(line.serviced, around.today),
+        *_conditions(request, line),
+        *_serviced(line.serviced, request.created, around.today),
         *_quantity(line, policy),
+        *_details(line),
         *_modifiers(line, around.modified),
         *_cancelled(line),
     ]
@@ -155,9 +159,31 @@ def _order(order: Order, request: PriorAuthRequest, policy: Policy) -> Iterator[
         yield Obstacle("order-prohibits", "The order behind the line says not to give the drug.")
 
 
-def _serviced(serviced: Serviced, today: PartialDate) -> Iterator[Obstacle]:
+def _conditions(request: PriorAuthRequest, line: RequestLine) -> Iterator[Obstacle]:
+    """Diagnoses by reference: a Condition says more than its code, and may say that it is none of the patient's."""
+    for condition in line.evidence:
+        if condition.get("resourceType") != "Condition":
+            continue
+        statuses = {coding.get("code") for coding in (condition.get("verificationStatus") or {}).get("coding") or ()}
+        if statuses & _NO_DIAGNOSIS:
+            text = "A diagnosis of the request is a condition that is refuted or was entered in error."
+            yield Obstacle("diagnosis-refuted", text)
+        if (condition.get("subject") or {}).get("reference") not in request.patient_references:
+            yield Obstacle("diagnosis-patient", "A diagnosis of the request is another patient's condition.")
+
+
+def _details(line: RequestLine) -> Iterator[Obstacle]:
+    if line.item.get("detail"):
+        text = "The line asks for further products or services in its details. A reviewer decides."
+        yield Obstacle("line-details", text)
+
+
+def _serviced(serviced: Serviced, created: PartialDate, today: PartialDate) -> Iterator[Obstacle]:
+    """Of a line without dates the request's own day counts, which then has to be a whole one too."""
     start, end = serviced.start, serviced.end
     if start is None and end is None:
+        if not created.is_whole:
+            yield Obstacle("service-date-partial", "The service dates are not whole days.")
         return
     if start is None or not start.is_whole or (end is not None and not end.is_whole):
         yield Obstacle("service-date-partial", "The service dates are not whole days.")

@@ -60,9 +60,12 @@ def count_responses(request: PriorAuthRequest, line: RequestLine, loaded: Loaded
 def response_obstacles(
     request: PriorAuthRequest, responses: tuple[Resource, ...], today: PartialDate, max_age_days: int
 ) -> tuple[Obstacle, ...]:
-    """Why counting responses may be too old, undated, or from the future."""
+    """Why counting responses may be too old, undated, from the future, or not from the prescriber's side."""
     found: list[Obstacle] = []
     for response in responses:
+        if _is_patients(response, request):
+            text = "The questionnaire response was answered by the patient: the prescriber's own answers are needed."
+            found.append(Obstacle("response-by-patient", text))
         authored = PartialDate.parse(str(response.get("authored", "")))
         if authored is None:
             found.append(
@@ -75,6 +78,12 @@ def response_obstacles(
         if (authored.latest() - today.earliest()).days > 1:
             found.append(Obstacle("response-from-future", "The questionnaire response is dated in the future."))
     return tuple(dict.fromkeys(found))
+
+
+def _is_patients(response: Resource, request: PriorAuthRequest) -> bool:
+    """Whether it says that the patient answered (QuestionnaireResponse.source) or recorded it (author)."""
+    people = [(response.get(element) or {}).get("reference") for element in ("source", "author")]
+    return any(person in request.patient_references for person in people)
 
 
 def _pathway(response: Resource, request: PriorAuthRequest, loaded: LoadedPolicy) -> Pathway | str:

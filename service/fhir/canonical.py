@@ -41,6 +41,17 @@ RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
 NDC: Final = "http://hl7.org/fhir/sid/ndc"
 CPT: Final = "http://www.ama-assn.org/go/cpt"
 ICD10_CM: Final = "http://hl7.org/fhir/sid/icd-10-cm"
+# Its OID (HL7 Terminology, NamingSystem ICD10CM), and the names of ICD-10 itself, of which it is the US edition with
+# the same categories: a US claim that names that one means this one.
+ICD10_CM_SYSTEMS: Final = frozenset(
+    {
+        ICD10_CM,
+        "https://hl7.org/fhir/sid/icd-10-cm",
+        "urn:oid:2.16.840.1.113883.6.90",
+        "http://hl7.org/fhir/sid/icd-10",
+        "urn:oid:2.16.840.1.113883.6.3",
+    }
+)
 # Emit the first: the PAS value sets use it. The others are in use: https in PAS examples, the OID in CRD's
 # billing value sets, Blue Button in CMS data.
 HCPCS: Final = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"

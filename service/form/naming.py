@@ -6,17 +6,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from service.fhir.canonical import HCPCS, HCPCS_SYSTEMS, NDC, RXNORM
+from service.fhir.canonical import CPT, HCPCS, HCPCS_SYSTEMS, NDC, RXNORM
 from service.policy.match import Named
 from service.policy.model import DrugCode
 
-# NDC's OID form is registered beside the URL (HL7 Terminology, NamingSystem "NationalDrugCode").
+# The OID forms of NDC and CPT are registered beside the URLs (HL7 Terminology, NamingSystems).
+# CPT is level I of HCPCS: a code of it names a procedure, never a drug, whatever words stand beside it.
 _SYSTEMS: Final = dict.fromkeys(HCPCS_SYSTEMS, HCPCS) | {
+    CPT: CPT,
+    "urn:oid:2.16.840.1.113883.6.12": CPT,
     NDC: NDC,
     "urn:oid:2.16.840.1.113883.6.69": NDC,
     RXNORM: RXNORM,
 }
-_BILLING: Final = frozenset({HCPCS, NDC})
+_BILLING: Final = frozenset({HCPCS, CPT, NDC})
 _NDC_SEGMENTS: Final = re.compile(r"(\d{4,5})-(\d{3,4})-(\d{1,2})")
 
 
@@ -39,7 +42,7 @@ def named(concepts: Iterable[Mapping[str, Any]], names: Iterable[str] = ()) -> N
 
 
 def code_of(concept: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The code that decides what a concept is, as written, and its canonical system: HCPCS or NDC, else the first."""
+    """The code that decides what it is, as written, and its canonical system: a billing code, else the first."""
     known = [
         (coding["code"], _SYSTEMS.get(str(coding.get("system"))))
         for coding in _codings(concept)

@@ -15,7 +15,7 @@ class Named:
     """How an order or line names what is ordered: codes of systems we know, and the displays and texts beside them.
 
     `codes` are normalised (canonical system, code without hyphens or spaces, upper case). `by_code` says that
-    they are billing codes (HCPCS or NDC), which alone decide what it is; then only those are in `codes`.
+    they are billing codes (HCPCS, CPT or NDC), which alone decide what it is; then only those are in `codes`.
     """
 
     codes: frozenset[DrugCode]
@@ -34,7 +34,7 @@ class Match:
 
 
 def names_drug(policy: Policy, named: Named) -> bool:
-    """The code decides what it is; names count only where there is no HCPCS or NDC code."""
+    """The code decides what it is; names count only where there is no HCPCS, CPT or NDC code."""
     if not named.codes.isdisjoint(policy.drug.codes):
         return True
     if named.by_code:

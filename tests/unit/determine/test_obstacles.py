@@ -104,6 +104,13 @@ OTHER_ID = [{"system": "https://payer.example.org/payer-id", "value": "PAYER02"}
 OTHER_SYSTEM = [{"system": "https://elsewhere.example.org/payer-id", "value": "PAYER01"}]
 NO_SYSTEM = [{"value": "PAYER01"}]
 SOMEBODY = {"reference": "Patient/somebody-else"}
+THE_PATIENT = {"reference": "https://ehr.example.org/fhir/Patient/p1"}
+
+
+def of_month(resources: dict[str, dict[str, Any]]) -> None:
+    resources["Claim"]["item"][0].pop("servicedPeriod")
+    resources["Claim"]["created"] = "2026-12"
+
 
 WRONG: dict[str, tuple[Change, str]] = {
     "coverage cancelled": (put("Coverage", status="cancelled"), "coverage-not-active"),
@@ -168,6 +175,24 @@ WRONG: dict[str, tuple[Change, str]] = {
     "an old response": (put("QuestionnaireResponse", authored="2026-09-01"), "response-too-old"),
     "a response from the future": (put("QuestionnaireResponse", authored="2026-12-03"), "response-from-future"),
     "a response of no day": (put("QuestionnaireResponse", authored=None), "response-undated"),
+    "answers of the patient": (put("QuestionnaireResponse", source=THE_PATIENT), "response-by-patient"),
+    "answers that the patient wrote down": (put("QuestionnaireResponse", author=THE_PATIENT), "response-by-patient"),
+    "more in its details": (
+        on_item(detail=[{"sequence": 1, "productOrService": {"text": "a walking aid"}}]),
+        "line-details",
+    ),
+    "a procedure beside the drug": (
+        on_item(
+            productOrService={
+                "coding": [
+                    {"system": "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets", "code": "J9026"},
+                    {"system": "http://www.ama-assn.org/go/cpt", "code": "96413"},
+                ]
+            }
+        ),
+        "code-ambiguous",
+    ),
+    "no dates, and a month as the request's own": (of_month, "service-date-partial"),
 }
 
 
@@ -320,3 +345,70 @@ async def test_a_form_without_its_version_counts(rules: Rules, bundle: dict[str,
     response = by_type(bundle)["QuestionnaireResponse"]
     response["questionnaire"] = response["questionnaire"].partition("|")[0]
     assert (await decide(rules, bundle)).outcome is Outcome.APPROVED
+
+
+def diagnosed(bundle: dict[str, Any], **elements: Any) -> None:
+    """The diagnosis by reference to a Condition; None takes an element away."""
+    url = "https://ehr.example.org/fhir/Condition/lung"
+    code = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "C34.90"}]}
+    condition = {"resourceType": "Condition", "id": "lung", "code": code, "subject": THE_PATIENT, **elements}
+    bundle["entry"].append({"fullUrl": url, "resource": {k: v for k, v in condition.items() if v is not None}})
+    by_type(bundle)["Claim"]["diagnosis"] = [{"sequence": 1, "diagnosisReference": {"reference": url}}]
+
+
+def verified(code: str) -> dict[str, Any]:
+    return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code": code}]}
+
+
+@pytest.mark.parametrize(
+    ("elements", "obstacle"),
+    [
+        ({"verificationStatus": verified("refuted")}, "diagnosis-refuted"),
+        ({"verificationStatus": verified("entered-in-error")}, "diagnosis-refuted"),
+        ({"subject": SOMEBODY}, "diagnosis-patient"),
+        ({"subject": {"display": "Mr. Doe"}}, "diagnosis-patient"),
+    ],
+)
+async def test_a_condition_that_is_none_of_the_patients_diagnoses_pends(
+    rules: Rules, bundle: dict[str, Any], elements: dict[str, Any], obstacle: str
+) -> None:
+    diagnosed(bundle, **elements)
+    line = await decide(rules, bundle)
+    assert line.outcome is Outcome.PENDED
+    assert [found.code for found in line.obstacles] == [obstacle]
+
+
+@pytest.mark.parametrize("status", ["confirmed", "unconfirmed", None])
+async def test_a_condition_that_may_well_be_the_patients_is_a_diagnosis(
+    rules: Rules, bundle: dict[str, Any], status: str | None
+) -> None:
+    diagnosed(bundle, verificationStatus=verified(status) if status else None)
+    assert (await decide(rules, bundle)).outcome is Outcome.APPROVED
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "https://hl7.org/fhir/sid/icd-10-cm",
+        "urn:oid:2.16.840.1.113883.6.90",
+        "http://hl7.org/fhir/sid/icd-10",
+        "urn:oid:2.16.840.1.113883.6.3",
+    ],
+)
+async def test_another_cancer_contradicts_whatever_its_code_system_is_called(
+    rules: Rules, bundle: dict[str, Any], system: str
+) -> None:
+    diagnosis = by_type(bundle)["Claim"]["diagnosis"][0]["diagnosisCodeableConcept"]["coding"][0]
+    diagnosis |= {"system": system, "code": "C50.911"}
+    line = await decide(rules, bundle)
+    assert line.outcome is Outcome.PENDED
+    found = {finding.criterion.id: finding for finding in line.findings}["es-sclc"]
+    assert (found.status, [item.shown for item in found.conflicts]) == (Status.UNKNOWN, ["C50.911"])
+    diagnosis["code"] = "C34.11"
+    assert (await decide(rules, bundle)).outcome is Outcome.APPROVED
+
+
+async def test_a_procedure_is_not_the_drug_that_its_words_name(rules: Rules, bundle: dict[str, Any]) -> None:
+    infusion = {"system": "http://www.ama-assn.org/go/cpt", "code": "96413", "display": "Infusion of tarlatamab"}
+    by_type(bundle)["Claim"]["item"][0]["productOrService"] = {"coding": [infusion]}
+    assert (await decide(rules, bundle)).outcome is Outcome.NOT_COVERED_BY_POLICY
