@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from service.catalog.check_support import check_support
 from service.catalog.fault import PolicyFault
 from service.catalog.logic import Library
 from service.catalog.manifest import Manifest
@@ -31,6 +32,7 @@ def check_form(
     yield from _identity(file, form)
     items = list(_walk(form.get("item") or ()))
     yield from _questions(file, items)
+    yield from check_support(file, form, items)
     libraries = {
         split_canonical(extension["valueCanonical"])
         for extension in form.get("extension") or ()

@@ -21,6 +21,7 @@ MANIFEST = "policies/zelvorimab.toml"
 FORM = "questionnaires/zelvora-initial.json"
 CRITERIA = "cql/ZelvoraCriteria.library.json"
 PREPOPULATION = "cql/ZelvoraPrepopulation.library.json"
+CORE = "http://hl7.org/fhir/StructureDefinition/"
 VALUE_SET = "cql/valuesets/body-weight.json"
 Break = Callable[[Path], None]
 
@@ -68,6 +69,19 @@ def add(file: str, content: str) -> Break:
         (folder / file).write_text(content)
 
     return write
+
+
+def extension(name: str) -> dict[str, Any]:
+    return {"url": CORE + name, "valueString": "x"}
+
+
+def options(form: dict[str, Any]) -> list[dict[str, Any]]:
+    [asked] = [item for item in form["item"] if "answerOption" in item]
+    return list(asked["answerOption"])
+
+
+def group(item: dict[str, Any]) -> dict[str, Any]:
+    return {"linkId": "group", "text": "Group", "type": "group", "item": [item]}
 
 
 BROKEN: dict[str, tuple[Break, str]] = {
@@ -129,6 +143,42 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "a define that is not there": (text(FORM, '\\"Weight\\"', '\\"Height\\"'), 'has no define "Height"'),
     "another language": (text(FORM, "text/cql", "text/fhirpath"), "language must be text/cql"),
+    "a page inside the form": (
+        document(FORM, lambda q: q.update(contained=[{"resourceType": "Binary", "contentType": "text/html"}])),
+        f"{FORM}: contained: holds a page",
+    ),
+    "an element that a client may ignore": (
+        document(FORM, lambda q: q["item"][0].update(maxLength=3)),
+        f"{FORM}: weight: no DTR client need support maxLength",
+    ),
+    "an extension that a client may ignore": (
+        document(FORM, lambda q: q["item"][1].update(extension=[extension("regex")])),
+        f"{FORM}: severity: no DTR client need support the extension {CORE}regex",
+    ),
+    "an extension that only one version has": (
+        document(FORM, lambda q: q["item"][1].update(extension=[extension("questionnaire-supportHyperlink")])),
+        f"need support the extension {CORE}questionnaire-supportHyperlink",
+    ),
+    "an extension on a text that a client may ignore": (
+        document(FORM, lambda q: q["item"][1].update(_text={"extension": [extension("rendering-style")]})),
+        f"need support the extension {CORE}rendering-style",
+    ),
+    "an extension on an option that a client may ignore": (
+        document(FORM, lambda q: options(q)[0].update(extension=[extension("ordinalValue")])),
+        f"need support the extension {CORE}ordinalValue",
+    ),
+    "an extension on an option's value that a client may ignore": (
+        document(FORM, lambda q: options(q)[0]["valueCoding"].update(extension=[extension("itemWeight")])),
+        f"need support the extension {CORE}itemWeight",
+    ),
+    "an extension on the words of an option that a client may ignore": (
+        document(FORM, lambda q: options(q)[0]["valueCoding"].update(_display={"extension": [extension("x-text")]})),
+        f"need support the extension {CORE}x-text",
+    ),
+    "an extension inside a group that a client may ignore": (
+        document(FORM, lambda q: q["item"].append(group(q["item"].pop(3) | {"extension": [extension("regex")]}))),
+        f"need support the extension {CORE}regex",
+    ),
     "filled and read-only": (document(FORM, lambda q: q["item"][0].update(readOnly=True)), "hidden or read-only"),
     # manifest and logic
     "a define that the criteria lack": (
@@ -185,12 +235,25 @@ BROKEN: dict[str, tuple[Break, str]] = {
 }
 
 
+@pytest.mark.requirement("DTR spec-21", "DTR spec-160", "DTR spec-165")
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_join_is_found_and_placed(folder: Path, name: str) -> None:
     breaking, expected = BROKEN[name]
     breaking(folder)
     found = faults(folder)
     assert any(expected in fault for fault in found), found
+
+
+def test_what_every_client_must_support_may_be_used(folder: Path) -> None:
+    def change(form: dict[str, Any]) -> None:
+        form["item"][1]["prefix"] = "1."
+        form["item"][1]["_text"] = {"extension": [extension("rendering-xhtml")]}
+        options(form)[0]["extension"] = [{"url": CORE + "questionnaire-optionExclusive", "valueBoolean": True}]
+        options(form)[0]["valueCoding"]["extension"] = [extension("rendering-xhtml")]
+        form["contained"] = [{"resourceType": "ValueSet", "id": "v", "status": "active"}]
+
+    document(FORM, change)(folder)
+    assert faults(folder) == []
 
 
 def test_every_fault_is_listed_at_once_and_the_start_is_refused(folder: Path) -> None:
