@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         "sessions are in memory, and end with the process",
     )
     ehr_seconds: float = Field(default=2.5, description="Time limit of one request to a client's FHIR server")
+    app_ehr_seconds: float = Field(
+        default=10.0, description="Time limit of one request of the SMART app to an EHR: a user waits, no hook does"
+    )
     subscriber_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Hosts (host or host:port) that notifications may be sent to, for all clients, or for one as "

@@ -21,7 +21,9 @@ from service.ehr.address import Reach, address_within
 
 _CONNECTIONS: Final = 200
 _MOST_ADDRESSES: Final = 4
-_KEPT_SECONDS: Final = 30.0
+# Under the five seconds after which common servers close an idle connection: what cannot be sent twice (a code, a
+# draft) would be lost on one that is being closed.
+_KEPT_SECONDS: Final = 4.0
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """(host, port) -> IP addresses as text; OSError when there are none."""

@@ -209,10 +209,19 @@ class SmartLaunch:
     async def _get(self, address: str) -> dict[str, Any]:
         return await self._send(self.http.build_request("GET", address, headers={"Accept": "application/json"}))
 
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """Sends once more what changes nothing, where a kept connection was closed at the other end by then."""
+        try:
+            return await self.http.send(request, stream=True)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            if request.method != "GET":
+                raise
+            return await self.http.send(request, stream=True)
+
     async def _send(self, request: httpx.Request) -> dict[str, Any]:
         """The JSON object of an answer. LaunchRefused for a 4xx, EhrUnavailable for anything else but success."""
         try:
-            answer = await self.http.send(request, stream=True)
+            answer = await self._sent(request)
             try:
                 body = await _body(answer)
             finally:

@@ -67,6 +67,7 @@ def started(
         return process, _address(process, log)
     except AssertionError:
         process.kill()
+        process.wait(timeout=20)
         raise
 
 
@@ -78,7 +79,7 @@ def stopped(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    for _ in range(300):
+    for _ in range(900):
         found = ADDRESS.search(log.read_text())
         if found and "startup complete" in log.read_text():
             return found[1]
@@ -144,7 +145,7 @@ class User:
         self.page.goto(f"{self.address}/demo/{story}/answer")
         self.page.select_option("#user", user)
         self.click(self.page.get_by_role("button", name="Open in the payer's DTR app"))
-        self.page.wait_for_selector("html[data-ready]", timeout=20_000)
+        self.page.wait_for_selector("html[data-ready]")
 
     def click(self, target: Any) -> None:
         self.clicks += 1
@@ -204,7 +205,7 @@ def users(chromium: Browser, address: str) -> Iterator[Any]:
 
     def user(**options: Any) -> User:
         context = chromium.new_context(**options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         made.append(User(context, address))
         return made[-1]
 

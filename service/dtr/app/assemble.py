@@ -92,7 +92,7 @@ def open_app(
     """
     settings, clock = dependencies.settings, dependencies.clock
     reach = Reach(registered.hosts, settings.ehr_private_addresses, settings.demo)
-    http = open_http(reach, settings.ehr_seconds)
+    http = open_http(reach, settings.app_ehr_seconds)
     logic = ChartLogic(dependencies.evaluator, dependencies.prepare)
     shape = SHAPES["2.2.0"]
     base = settings.base_url + shape.base_path
@@ -100,7 +100,7 @@ def open_app(
     sources = Sources(dependencies.registry, dependencies.store, settings, shelf, dependencies.members)
     packager = Packager(shape, sources, logic, clock, dependencies.ids)
     launch = SmartLaunch(registered, http, reach, clock, f"{settings.base_url}/dtr/callback")
-    bounds = Bounds(seconds=settings.ehr_seconds, max_depth=settings.max_depth)
+    bounds = Bounds(seconds=settings.app_ehr_seconds, max_depth=settings.max_depth)
     desk = Desk(
         Surroundings(
             launch=launch,

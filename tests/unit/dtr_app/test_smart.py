@@ -41,9 +41,13 @@ class Server:
     key: AppKey = EHR_KEY
     nonce: str = ""
     asked: list[httpx.Request] = field(default_factory=list)
+    broken: int = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
+        if self.broken:
+            self.broken -= 1
+            raise httpx.ReadError("the connection was closed")
         path = request.url.path
         if path.endswith("smart-configuration"):
             return httpx.Response(200, json=self._configuration())
@@ -191,6 +195,25 @@ async def test_what_does_not_hold_ends_the_launch(change: Callable[[Server], Non
 async def test_a_failing_ehr_is_an_answer() -> None:
     with pytest.raises(EhrUnavailable):
         await finished(Server(status=503))
+
+
+async def test_what_changes_nothing_is_asked_once_more_on_a_closed_connection() -> None:
+    server = Server(broken=1)
+    assert (await finished(server)).patient == "p1"
+    server = Server(broken=2)
+    with pytest.raises(EhrUnavailable):
+        await launching(server).begin(ISS, "x")
+    assert len(server.asked) == 2
+
+
+async def test_a_code_is_sent_once() -> None:
+    server = Server()
+    launch = launching(server)
+    _, pending = await launch.begin(ISS, "x")
+    server.broken = 1
+    with pytest.raises(EhrUnavailable):
+        await launch.finish(pending, "the-code")
+    assert [request.method for request in server.asked] == ["GET", "POST"]
 
 
 async def test_a_missing_nonce_and_a_missing_id_token_are_tolerated() -> None:
