@@ -175,7 +175,7 @@ def _advised(situation: Situation, information: CoverageInformation, call: Call)
     pathway = requested_pathway(situation) if information.questionnaires else None
     # The keys that SMART launchers of CRD clients read (crd.md 1.7).
     launch = {
-        "orderRef": situation.order.reference,
+        **({"orderRef": situation.order.reference} if situation.order.has_id else {}),
         "coverageRef": situation.coverage.reference,
         "coverageAssertionId": information.assertion.id,
         "questionnaire": list(information.questionnaires),

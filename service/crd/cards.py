@@ -114,10 +114,15 @@ def _which(meant: Sequence[Advised], advised: Sequence[Advised]) -> Iterator[str
     alike = [each for each in advised if each.policy.drug == meant[0].policy.drug]
     if len(alike) > len(meant):
         orders = (
-            f"the {_ORDERS[each.reference.partition('/')[0]]} for {each.start.isoformat()} ({each.reference})"
+            f"the {_ORDERS[each.reference.partition('/')[0]]} for {each.start.isoformat()}"
+            + (f" ({each.reference})" if _has_id(each.reference) else "")
             for each in meant
         )
         yield f"This is about {' and '.join(orders)}."
+
+
+def _has_id(reference: str) -> bool:
+    return "/" in reference
 
 
 def _step(advised: Advised) -> tuple[PolicyRef, Pathway | None, Authorization | None]:
@@ -191,7 +196,7 @@ def _criteria(advised: Sequence[Advised]) -> Iterator[str]:
 
 
 def _card(shape: _Shape, topic: str, summary: str, about: Sequence[str]) -> Json:
-    references = list(dict.fromkeys(about))
+    references = [each for each in dict.fromkeys(about) if _has_id(each)]
     # The two versions write associated resources differently (strings in 2.0.1, References in 2.2.1).
     linked = [{"reference": r} for r in references] if shape.version is CrdVersion.STU22 else references
     return {
@@ -207,5 +212,6 @@ def _card(shape: _Shape, topic: str, summary: str, about: Sequence[str]) -> Json
                 "display": _TOPIC_DISPLAYS[topic],
             },
         },
-        "extension": {CRD_JSON_ASSOCIATED_RESOURCE: linked},
+        # An order without an id is meant by no reference.
+        **({"extension": {CRD_JSON_ASSOCIATED_RESOURCE: linked}} if linked else {}),
     }

@@ -148,17 +148,17 @@ def orders_unread(records: Records) -> bool:
 def _as_sent(call: HookCall, records: Records, needs: Needs) -> Records:
     """What came with the call; a client that failed to find the orders in force has not said that there are none.
 
-    PrefetchMissing (412) for a client that says nothing of orders in force where the hook is about nothing else: an
-    empty answer would pass for "nothing is needed".
+    Nor has one that says nothing of them: they are unread, as an empty answer would pass for "nothing is needed".
+    PrefetchMissing (412) where nothing at all came; with other data, clients wait for an answer (found-32).
     """
     keys = [key for key, _ in needs.active_orders]
     told = any(key in call.prefetch for key in keys) or any(records.all(kind) for kind in ORDER_TYPES)
-    if keys and not told:
+    if keys and all(value is None for value in call.prefetch.values()) and not told:
         places = tuple(f"prefetch.{key}" for key in keys)
         text = f"{' and '.join(places)} are missing, and the FHIR server cannot be asked for the orders in force."
         raise PrefetchMissing(f"{text} Send them along, or a token.", expression=places)
-    failed = tuple(key for key in keys if _is_outcome(call.prefetch.get(key)))
-    return replace(records, unread=failed) if failed else records
+    unknown = tuple(key for key in keys if not told or _is_outcome(call.prefetch.get(key)))
+    return replace(records, unread=unknown) if unknown else records
 
 
 def _with(records: Records, ask: _Ask, given: _Given, ehr: EhrClient) -> Records:

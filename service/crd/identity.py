@@ -40,8 +40,8 @@ class Identity:
 
     A client may use an id again for another patient or another drug, so both are part of it; status and dates are
     not, so it stays the same from order-select to order-sign to re-sign. `content` is what exactly is asked for, and
-    for whom, under whatever id; "" when the order does not name what it orders, so that nothing can be like it.
-    All are hashes.
+    for whom, under whatever id; "" when the order does not name what it orders, so that nothing can be like it. An
+    order without an id is the same one as long as it says the same. All are hashes.
     """
 
     key: str
@@ -56,8 +56,9 @@ def identity_of(order: Order, match: Match | None, patient_id: str) -> Identity:
     codes = sorted(f"{code.system}|{code.code}" for code in order.named.codes)
     what = match.policy_id if match else (codes or sorted(order.named.names))
     about = {"patient": patient_id, "what": what}
+    known_by = order.reference if order.has_id else _all_of(order.resource)
     return Identity(
-        key=content_hash({"order": order.reference, **about}),
+        key=content_hash({"order": known_by, **about}),
         about=content_hash(about),
         content=_content(order, codes, patient_id),
     )
@@ -80,6 +81,11 @@ def _content(order: Order, codes: list[str], patient_id: str) -> str:
         "supply": {name: supply.get(name) for name in _SUPPLIED},
     }
     return content_hash(_normal(asked))
+
+
+def _all_of(resource: Json) -> Any:
+    """Everything that the order says, but for what changes on its way and what is written on it."""
+    return _normal({name: value for name, value in resource.items() if name not in ("extension", "meta", "status")})
 
 
 def _normal(value: Any) -> Any:

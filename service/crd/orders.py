@@ -24,13 +24,20 @@ _FOR_DRUGS: Final = frozenset({"MedicationRequest", "ServiceRequest", APPOINTMEN
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order as received. `start` is the requested start, `doubt` why it may not be this patient's."""
+    """One order as received. `start` is the requested start, `doubt` why it may not be this patient's.
+
+    `reference` is "Type/id", or the type alone of an order without an id.
+    """
 
     reference: str
     resource: Json
     named: Named
     start: date
     doubt: str | None
+
+    @property
+    def has_id(self) -> bool:
+        return text_at(self.resource, "id") is not None
 
     @property
     def may_be_drug(self) -> bool:
@@ -64,7 +71,7 @@ def read_orders(call: HookCall, records: Records, check: StructureCheck, today: 
     if faults:
         raise InvalidResource("The orders break FHIR R4.", faults=(*faults, *unnamed), expression=_places(faults))
     if unnamed:
-        text = "An answer can only be given to an order that has an id of its own."
+        text = "Of several orders of one type, each needs an id of its own: an answer could not say which it is for."
         raise BusinessRule(text, faults=tuple(unnamed), expression=_places(unnamed))
     return tuple(orders)
 
@@ -80,13 +87,21 @@ def _faults(resource: Json, place: str, check: StructureCheck) -> list[Fault]:
 
 
 def _nameless(each: Concerned, earlier: Sequence[Order]) -> list[Fault]:
-    """What keeps an answer from naming its order. FHIR asks for no id, CRD does (2.2.1 found-36)."""
-    logical_id = text_at(each.resource, "id")
-    if logical_id is None:
-        return [Fault(f"{each.place}.id", "is missing", "required")]
-    if any(order.reference == f"{each.resource['resourceType']}/{logical_id}" for order in earlier):
-        return [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
-    return []
+    """What keeps an answer from naming its order.
+
+    FHIR asks for no id, CRD does (2.2.1 found-36); but clients book appointments that they have not stored yet, and
+    the only order of its type is known without one.
+    """
+    if all(order.reference != _reference(each.resource) for order in earlier):
+        return []
+    if text_at(each.resource, "id") is None:
+        return [Fault(f"{each.place}.id", "is missing, as it is from an earlier order", "required")]
+    return [Fault(f"{each.place}.id", "is that of an earlier order", "duplicate")]
+
+
+def _reference(resource: Json) -> str:
+    logical_id = text_at(resource, "id")
+    return f"{resource['resourceType']}/{logical_id}" if logical_id else str(resource["resourceType"])
 
 
 def _says_nothing_ordered(fault: Fault) -> bool:
@@ -96,10 +111,10 @@ def _says_nothing_ordered(fault: Fault) -> bool:
 
 
 def order_of(each: Concerned, call: HookCall, records: Records, today: date) -> Order:
-    """The order, of a resource with type and id."""
+    """The order, of a resource with its type."""
     resource = each.resource
     return Order(
-        reference=f"{resource['resourceType']}/{resource['id']}",
+        reference=_reference(resource),
         resource=resource,
         named=named_of(resource, records),
         start=requested_start(each.appointment or resource, today),

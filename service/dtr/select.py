@@ -274,6 +274,7 @@ def _current(canonical: str, shelf: Shelf) -> Content | None:
 
 def _references(orders: list[Given], said: _Said | None) -> tuple[Mapping[str, Any], ...]:
     found = [reference for order in orders if (reference := reference_to(order.resource))]
-    if not orders and said is not None and said.order_reference is not None:
+    # An order that had no id when it was asked about is told by its type alone, to which nothing can refer.
+    if not orders and said is not None and said.order_reference is not None and "/" in said.order_reference:
         found = [{"reference": said.order_reference}]
     return tuple(found)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.fhir.canonical import CRD_COVERAGE_INFORMATION
+from service.fhir.canonical import CRD_COVERAGE_INFORMATION, HCPCS
 from tests.unit.crd.conftest import Endpoint
-from tests.unit.crd.test_other_hooks import dispatched
+from tests.unit.crd.test_other_hooks import appointment, booked, dispatched
 from tests.unit.crd.world import (
     INITIAL_FORM,
     Json,
@@ -200,3 +200,19 @@ async def test_the_same_drug_for_another_coverage_or_patient_or_as_a_service_is_
     for body in (elsewhere, somebody, service):
         (action,) = (await endpoint.call(body))["systemActions"]
         assert own_id(action["resource"]) != draft
+
+
+async def booked_id(endpoint: Endpoint, wished: Json, **changes: Any) -> Any:
+    return said(await endpoint.call(booked({**wished, **changes})))["coverage-assertion-id"][0]
+
+
+async def test_an_appointment_that_is_not_stored_yet_is_known_by_what_it_says(endpoint: Endpoint) -> None:
+    """Clients ask before they book, again when the form is filled, and once more when it has an id."""
+    named = {"serviceType": [{"coding": [{"system": HCPCS, "code": "J0000"}]}]}
+    foreign = [{"url": "https://other.example.org/note", "valueString": "x"}]
+    for wished in (appointment(id=None, basedOn=None, **named), appointment(id=None, basedOn=None)):
+        first = await booked_id(endpoint, wished)
+        assert await booked_id(endpoint, wished, status="waitlist", extension=foreign) == first
+        assert await booked_id(endpoint, wished, start="2026-12-16T14:00:00Z") != first
+        # Nothing is like an order that names nothing.
+        assert (await booked_id(endpoint, wished, id="ap77", status="booked") == first) is ("serviceType" in wished)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.fhir.canonical import NDC, RXNORM
+from service.fhir.canonical import HCPCS, NDC, RXNORM
 from tests.unit.crd.conftest import Endpoint
-from tests.unit.crd.test_other_hooks import dispatched
+from tests.unit.crd.test_other_hooks import appointment, booked, dispatched
 from tests.unit.crd.world import (
     INITIAL_FORM,
     Json,
@@ -119,6 +119,25 @@ DIALECTS: Mapping[str, tuple[Json, Mapping[str, Any]]] = {
     "an empty concept": (ordered({}), UNKNOWN),
     "no medication at all": (ordered(None), UNKNOWN),
     "a service without a code": (request(service_request(code=None)), UNKNOWN),
+    "a medication by the code of other orders": (
+        request(
+            medication_request(medicationCodeableConcept=None, code={"coding": [{"system": HCPCS, "code": "J0000"}]})
+        ),
+        COVERED,
+    ),
+    "an appointment of the patient's own that is not stored yet": (
+        changed(
+            booked(
+                appointment(id=None, basedOn=None, serviceType=[{"coding": [{"system": HCPCS, "code": "J0000"}]}])
+            ),
+            lambda b: b["context"].update(userId="Patient/p1"),
+        ),
+        COVERED,
+    ),
+    "an order that is not stored yet": (
+        changed(request(), lambda b: b["context"]["draftOrders"]["entry"][0]["resource"].pop("id")),
+        COVERED,
+    ),
     "an older dispatch": (
         changed(dispatched(), lambda b: b.update(context={"patientId": "p1", "order": "MedicationRequest/mr1"})),
         COVERED,

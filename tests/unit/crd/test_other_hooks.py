@@ -256,7 +256,8 @@ async def test_with_nothing_to_say_an_encounter_gets_no_cards(endpoint: Endpoint
 @ENCOUNTER
 @pytest.mark.parametrize("version", ["2.2", "2.0"])
 @pytest.mark.parametrize("prefetch", [None, {}, {"patient": None}])
-async def test_an_encounter_of_which_no_order_can_be_known_is_refused(
+@pytest.mark.requirement("hook-9", "hook-10")
+async def test_an_encounter_of_which_nothing_can_be_known_is_refused(
     endpoint: Endpoint, hook: str, prefetch: Any, version: str
 ) -> None:
     """No cards would mean that nothing is needed (CDS Hooks: 412 where data is absent and cannot be asked for)."""
@@ -265,6 +266,22 @@ async def test_an_encounter_of_which_no_order_can_be_known_is_refused(
         del body["prefetch"]
     (issue,) = await endpoint.refused(body, 412)
     assert issue["expression"] == ["prefetch.medicationRequests", "prefetch.serviceRequests"]
+
+
+@ENCOUNTER
+@pytest.mark.parametrize("version", ["2.2", "2.0"])
+@pytest.mark.requirement("found-32", "found-34")
+async def test_an_encounter_without_its_orders_is_told_that_they_were_not_checked(
+    endpoint: Endpoint, hook: str, version: str
+) -> None:
+    """As a test suite sends it: the encounter alone, with a server that is not called from here."""
+    encounter = {"resourceType": "Encounter", "id": "none", "status": "in-progress", "class": {"code": "AMB"}}
+    body = {**hook_request(hook, {}, version=version), "fhirServer": "https://ehr.example.org/fhir"}
+    for prefetch in ({"encounter": encounter}, {"patient": patient(), "coverage": searchset(coverage(), payer())}):
+        response = await endpoint.call({**body, "prefetch": prefetch})
+        (card,) = response["cards"]
+        assert card["summary"] == "Active orders could not be checked for prior authorization"
+        assert "systemActions" not in response
 
 
 # --- one order through all hooks ----------------------------------------------------------------------------------

@@ -144,15 +144,20 @@ async def test_drafts_are_resources(endpoint: Endpoint, entries: Any, expression
 
 @pytest.mark.parametrize("version", ["2.2", "2.0"])
 @pytest.mark.parametrize(
-    ("second", "code"),
-    [(service_request(id=None), "required"), (medication_request(status="active"), "duplicate")],
+    ("first", "second", "code"),
+    [
+        (service_request(id=None), service_request(id=None, occurrenceDateTime="2026-12-11"), "required"),
+        (medication_request(), medication_request(status="active"), "duplicate"),
+    ],
 )
 @pytest.mark.requirement("hook-10", "hook-13")
 async def test_an_order_that_no_answer_can_name_breaks_a_rule_of_crd_alone(
-    endpoint: Endpoint, second: Json, code: str, version: str
+    endpoint: Endpoint, first: Json, second: Json, code: str, version: str
 ) -> None:
     """FHIR allows both, so it is no bad request, and what to write the answer on cannot be told: 422."""
-    issues = await endpoint.refused(request(medication_request(), second, version=version), 422)
+    body = request(version=version)
+    body["context"]["draftOrders"]["entry"] = [{"resource": first}, {"resource": second}]
+    issues = await endpoint.refused(body, 422)
     assert [(issue["code"], issue["expression"]) for issue in issues] == [
         (code, ["context.draftOrders.entry[1].resource.id"])
     ]
@@ -160,11 +165,28 @@ async def test_an_order_that_no_answer_can_name_breaks_a_rule_of_crd_alone(
 
 @pytest.mark.requirement("hook-13")
 async def test_what_breaks_fhir_besides_is_a_bad_request(endpoint: Endpoint) -> None:
-    issues = await endpoint.refused(request(medication_request(id=None, subject=None)), 400)
+    orders = medication_request(), medication_request(status="active"), service_request(subject=None)
+    issues = await endpoint.refused(request(*orders), 400)
     assert {tuple(issue["expression"]) for issue in issues} == {
-        ("context.draftOrders.entry[0].resource.subject",),
-        ("context.draftOrders.entry[0].resource.id",),
+        ("context.draftOrders.entry[2].resource.subject",),
+        ("context.draftOrders.entry[1].resource.id",),
     }
+
+
+@VERSIONS
+async def test_the_only_order_of_its_type_needs_no_id(endpoint: Endpoint, version: str) -> None:
+    """The answer goes back on it as it came; nothing in the answer pretends to refer to it."""
+    orders = medication_request(id=None), service_request()
+    body = request(version=version)
+    body["context"]["draftOrders"]["entry"] = [{"resource": order} for order in orders]
+    response = await endpoint.call(body)
+    first, second = (action["resource"] for action in response["systemActions"])
+    assert {name: value for name, value in first.items() if name != "extension"} == orders[0]
+    assert said(response, 0)["coverage-assertion-id"] != said(response, 1)["coverage-assertion-id"]
+    assert second["id"] == "sr1"
+    for card in response["cards"]:
+        (about,) = card["extension"]["davinci-crd.associated-resource"]
+        assert about in ("ServiceRequest/sr1", {"reference": "ServiceRequest/sr1"})
 
 
 @pytest.mark.requirement("found-33", "hook-23")

@@ -43,6 +43,13 @@ async def test_clients_that_launch_get_a_card_for_each_order(launcher: Endpoint)
         assert "suggestions" not in card
 
 
+async def test_an_order_without_an_id_is_launched_without_a_reference_to_it(launcher: Endpoint) -> None:
+    body = request()
+    del body["context"]["draftOrders"]["entry"][0]["resource"]["id"]
+    (link,) = (await launcher.call(body))["cards"][1]["links"]
+    assert set(json.loads(link["appContext"])) == {"coverageRef", "coverageAssertionId", "questionnaire"}
+
+
 @pytest.mark.requirement("dev-24", "resp-3", "resp-72")
 async def test_the_newer_guide_wants_a_suggestion_that_does_nothing(launcher: Endpoint) -> None:
     response = await launcher.call(request(medication_request(), service_request(), version="2.2"))

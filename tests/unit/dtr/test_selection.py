@@ -80,6 +80,13 @@ async def test_context_leads_to_the_form_that_crd_named(service: Service, versio
     assert "MedicationRequest/mr1" in str(draft(answer)["extension"])
 
 
+async def test_context_of_an_order_without_an_id_refers_to_no_order(service: Service) -> None:
+    service.assertions = (assertion(order_reference="Appointment"),)
+    answer = await answer_to(service, "2.2.0", request_for(context("assertion-1")))
+    assert form_urls(answer) == [INITIAL]
+    assert "Appointment" not in str(draft(answer))
+
+
 @pytest.mark.requirement("spec-128")
 async def test_context_names_the_form_for_an_order_edited_since(service: Service) -> None:
     service.assertions = (assertion(questionnaire=f"{RENEWAL}|1.0.0"),)
