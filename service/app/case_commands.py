@@ -28,7 +28,7 @@ _UNKNOWN: Final = "There is no such case."
 
 @app.command()
 def verify(case_id: Id, data: Data = DATA) -> None:
-    """Check that nothing in a case's audit trail was changed or removed; exit 1 otherwise."""
+    """Check that nothing of a case and its audit trail was changed or removed behind our back; exit 1 otherwise."""
 
     async def run(store: SqlStore) -> tuple[int, bool]:
         entries = await store.audit(CaseId(case_id))
@@ -38,7 +38,10 @@ def verify(case_id: Id, data: Data = DATA) -> None:
     if not count:
         raise stop(_UNKNOWN)
     if not holds:
-        raise stop(f"The audit trail does NOT hold: one of its {count} entries was changed, removed or moved.")
+        raise stop(
+            f"The audit trail does NOT hold: one of its {count} entries was changed, removed or moved, or what is "
+            "stored of the case (request, answer, decision, attachments) is not what they vouch for."
+        )
     typer.echo(f"The audit trail holds: {count} {'entry' if count == 1 else 'entries'}.")
 
 

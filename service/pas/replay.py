@@ -9,6 +9,7 @@ from typing import Any
 
 from service.determine.obstacles import House
 from service.determine.request import Receipt
+from service.fhir.json import content_hash
 from service.pas.dependencies import PasDependencies
 from service.pas.intake import bundle_of, receive
 from service.pas.judge import determined
@@ -77,8 +78,18 @@ async def replay(case_id: CaseId, dependencies: PasDependencies) -> list[Replaye
         # The first entry is of what was received first; each later ruling came with a request of its own.
         later += number > 1
         body = requests[min(later, len(requests) - 1)]
-        replayed.append(await _again(number, record["ruling"], body, dependencies))
+        again = await _again(number, record["ruling"], body, dependencies)
+        if not _is_input(body, record, dependencies):
+            again = replace(again, differences=(*again.differences, "the stored request"))
+        replayed.append(again)
     return replayed
+
+
+def _is_input(body: bytes, record: Mapping[str, Any], dependencies: PasDependencies) -> bool:
+    """Whether the stored request is what was decided on: as submitted, or with information that came later."""
+    bundle = read_json(body, dependencies.settings)
+    submitted = content_hash({"guide": record["guide_version"], "bundle": bundle}, without=("bundle.timestamp",))
+    return record["input"] in {submitted, content_hash(bundle)}
 
 
 async def _again(number: int, ruling: Mapping[str, Any], body: bytes, dependencies: PasDependencies) -> Replayed:

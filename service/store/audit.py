@@ -26,7 +26,8 @@ def next_entry(before: AuditEntry | None, case_id: CaseId, at: datetime, documen
 def holds(entries: Sequence[AuditEntry]) -> bool:
     """True when there is an entry, none is missing between the first and the last, and none was changed.
 
-    Entries cut off at the end leave a shorter chain that holds: keep the last hash elsewhere to notice that.
+    Entries cut off at the end leave a shorter chain that holds: what the last one vouches for tells that (kept.py).
+    Who can write the whole database can write the hashes too: keep the last one elsewhere to notice that.
     """
     previous = BEGINNING
     for entry in entries:

@@ -12,9 +12,10 @@ from service.errors import Conflict
 from service.policy.case import Authorization, Case, CaseId, ClientId, MemberId
 from service.policy.decision import Outcome
 from service.ports import Acceptance, Attachment, AuditEntry, CaseChange, Event, StoredReply
-from service.store.audit import next_entry
+from service.store.audit import holds, next_entry
 from service.store.changes import changed_case, claim_names, names_of, number_name, trace_name
 from service.store.codec import read_case, write_case
+from service.store.kept import KEPT, is_as_vouched, kept
 from service.store.rows import insert_once
 from service.store.tables import (
     attachments,
@@ -65,7 +66,8 @@ def accept(connection: Connection, acceptance: Acceptance) -> StoredReply:
     }
     connection.execute(insert(cases).values(**row, **_changing(accepted)))
     _index(connection, accepted)
-    _append(connection, next_entry(None, accepted.id, accepted.decided_at, acceptance.audit))
+    vouched = {**acceptance.audit, KEPT: kept(connection, accepted.id)}
+    _append(connection, next_entry(None, accepted.id, accepted.decided_at, vouched))
     _save_events(connection, acceptance.events)
     return reply
 
@@ -84,7 +86,8 @@ def save(connection: Connection, change: CaseChange, at: datetime) -> Case:
         row = {"case_id": case_id, "revision": changed.revision, "request": change.request}
         connection.execute(insert(changed_requests).values(**row))
     trail = audit_of(connection, case_id)
-    _append(connection, next_entry(trail[-1] if trail else None, case_id, at, change.audit))
+    vouched = {**change.audit, KEPT: kept(connection, case_id)}
+    _append(connection, next_entry(trail[-1] if trail else None, case_id, at, vouched))
     _save_events(connection, change.events)
     return changed
 
@@ -176,6 +179,12 @@ def audit_of(connection: Connection, case_id: CaseId) -> Sequence[AuditEntry]:
         AuditEntry(CaseId(row.case_id), row.sequence, row.at, row.document, row.previous_hash, row.hash)
         for row in found
     ]
+
+
+def verify(connection: Connection, case_id: CaseId) -> bool:
+    """Whether the trail is whole, and all that is stored of the case is what its last entry vouches for."""
+    entries = audit_of(connection, case_id)
+    return holds(entries) and is_as_vouched(entries, kept(connection, case_id))
 
 
 def _newest_named(connection: Connection, name: str) -> Case | None:

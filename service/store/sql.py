@@ -27,7 +27,6 @@ from service.ports import (
 )
 from service.store import case_rows, rows
 from service.store.app_sessions import SqlAppSessions
-from service.store.audit import holds
 from service.store.calls import SqlCalls
 from service.store.connect import WRITES, migrate, open_engine
 from service.store.form_errors import SqlFormErrors
@@ -142,8 +141,8 @@ class SqlStore:
         return await self._read(lambda connection: case_rows.audit_of(connection, case_id))
 
     async def verify_audit(self, case_id: CaseId) -> bool:
-        """True when the case has an audit trail and nothing in it was changed or removed."""
-        return holds(await self.audit(case_id))
+        """True when the case has an audit trail, and nothing of it or that it vouches for was changed or removed."""
+        return await self._read(lambda connection: case_rows.verify(connection, case_id))
 
     async def save_assertions(self, assertions: Sequence[Assertion]) -> None:
         await self._write(lambda connection: rows.save_assertions(connection, assertions))

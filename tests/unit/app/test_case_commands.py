@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from service.__main__ import app
+from service.app import parts
 from service.app.case_commands import _nobody
 from service.app.parts import build_rules
+from service.catalog.registry import HOME
 from service.fhir.json import encode
 from service.pas.codes import load_codes
 from service.pas.dependencies import PasDependencies
@@ -98,6 +101,43 @@ def test_another_result_is_exit_1(case_id: str, data: Path) -> None:
     said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
     assert said.exit_code == 1
     assert "ANOTHER result: line 1" in said.stdout
+    assert "the stored request" in said.stdout
+
+
+def test_a_request_that_was_changed_is_told_though_the_result_is_the_same(case_id: str, data: Path) -> None:
+    with sqlite3.connect(data / "cases.db") as database:
+        [(request,)] = database.execute("SELECT request FROM submissions")
+        other = bytes(request).replace(b'"value":61', b'"value":91')
+        assert other != bytes(request)
+        database.execute("UPDATE submissions SET request = ?", (other,))
+    database.close()
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert (said.exit_code, said.stdout) == (1, "Entry 1: ANOTHER result: the stored request.\n")
+    said = RUN.invoke(app, ["case", "verify", case_id, "--data", str(data)])
+    assert said.exit_code == 1
+    assert "does NOT hold" in said.stderr
+
+
+DATA_FILES = [
+    path.relative_to(HOME).as_posix()
+    for pattern in ("policies/*.toml", "questionnaires/*.json", "cql/*.cql", "cql/*.json", "cql/*/*.json")
+    for path in sorted(HOME.glob(pattern))
+]
+
+
+@pytest.mark.parametrize("name", DATA_FILES)
+def test_a_policy_file_with_one_byte_more_is_another_policy(
+    case_id: str, data: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not replayed as if nothing had happened: the revision that decided is named, or the file is refused."""
+    for folder in ("policies", "questionnaires", "cql"):
+        shutil.copytree(HOME / folder, data / folder)
+    (data / name).write_bytes((data / name).read_bytes() + b"\n")
+    monkeypatch.setattr(parts, "HOME", data)
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert said.exit_code == 1
+    refused = name.endswith(".cql") and name in said.stderr
+    assert refused or "not loaded any more: imdelltra 2026-04-01" in said.stdout
 
 
 @pytest.mark.parametrize("command", ["verify", "replay"])

@@ -402,7 +402,7 @@ async def test_another_cancer_contradicts_whatever_its_code_system_is_called(
     diagnosis |= {"system": system, "code": "C50.911"}
     line = await decide(rules, bundle)
     assert line.outcome is Outcome.PENDED
-    found = {finding.criterion.id: finding for finding in line.findings}["es-sclc"]
+    found = {str(finding.criterion.id): finding for finding in line.findings}["es-sclc"]
     assert (found.status, [item.shown for item in found.conflicts]) == (Status.UNKNOWN, ["C50.911"])
     diagnosis["code"] = "C34.11"
     assert (await decide(rules, bundle)).outcome is Outcome.APPROVED
