@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from service.determine.request import PriorAuthRequest, Receipt
 from service.pas.certification import appeals, asks_for_drug, urgency_of
@@ -24,7 +25,7 @@ from service.policy.case import Case, CaseId, CaseLine, Urgency
 from service.policy.decision import Obstacle, Outcome
 from service.policy.determination import GRANTED, Determination, LineDetermination
 
-_APPEAL = Obstacle("appeal", "This is an appeal of an earlier decision. A reviewer decides.")
+APPEAL: Final = Obstacle("appeal", "This is an appeal of an earlier decision. A reviewer decides.")
 _UNKNOWN_PRIOR = (
     "The request that this one changes is not on file here under your name: this one was read as a new request."
 )
@@ -63,7 +64,7 @@ async def decide_request(arrival: Arrival, dependencies: PasDependencies) -> Dec
     if prior.member is None or prior.member != arrival.request.member:
         return await _new(arrival, dependencies, obstacle=_OTHER_MEMBER)
     if appeals(arrival.received.claim, dependencies.codes):
-        return await _new(arrival, dependencies, obstacle=_APPEAL, about=prior)
+        return await _new(arrival, dependencies, obstacle=APPEAL, about=prior)
     stored = await dependencies.store.case(prior.id)
     if stored is None:
         raise RuntimeError("a case that was found by name is not there")
@@ -88,7 +89,7 @@ async def _new(
     ruling = await determined(request, Receipt(arrival.submission.received_at), dependencies)
     determination = ruling.determination
     if obstacle is None and appeals(arrival.received.claim, dependencies.codes):
-        obstacle = _APPEAL
+        obstacle = APPEAL
     if obstacle is not None:
         determination = Determination(tuple(held(line, obstacle) for line in determination.lines))
     linked = link(arrival.received, determination, await _earlier(request, dependencies), arrival.submission.client)

@@ -12,9 +12,11 @@ from statistics import mean, median
 from typing import Final
 
 from service.errors import InvalidResource
+from service.pas.decide import APPEAL
 from service.policy.case import Case, CaseId, Urgency
 from service.policy.dates import DatePeriod
-from service.policy.decision import Outcome
+from service.policy.decision import Administrative, Outcome, overall
+from service.policy.determination import LineDetermination
 from service.policy.model import Policy
 from service.review.pages import Fields, field
 
@@ -70,7 +72,10 @@ def read_range(query: Fields, now: datetime) -> DatePeriod:
 
 @dataclass(frozen=True, slots=True)
 class CaseFacts:
-    """What the report counts of one case; `denied` has a reason's key for each denied line."""
+    """What the report counts of one case; `denied` has a reason's key for each line that was denied in it.
+
+    What the provider withdrew has no part in the `outcome` of what was decided.
+    """
 
     id: CaseId
     outcome: Outcome
@@ -78,23 +83,35 @@ class CaseFacts:
     hours: float
     late: bool
     by_person: bool
+    appeal: bool
     replaced: bool
     denied: tuple[str, ...]
 
 
-def facts_of(case: Case, reasons: Mapping[int, str]) -> CaseFacts:
-    """`reasons` are the keys of reviewers' reasons to deny, by line sequence."""
+def facts_of(case: Case, asked_at: datetime, reasons: Mapping[int, str]) -> CaseFacts:
+    """`asked_at` is when its clock started; `reasons` are the keys of reviewers' denials, by line sequence."""
     lines = [line.determination for line in case.lines]
+    outcomes = [line.outcome for line in lines if line.outcome is not Outcome.CANCELLED]
+    outcome = overall(outcomes or [Outcome.CANCELLED])
     return CaseFacts(
         id=case.id,
-        outcome=case.outcome,
+        outcome=Outcome.PENDED if outcome is Outcome.NOT_COVERED_BY_POLICY else outcome,
         urgency=case.urgency,
-        hours=(case.decided_at - case.received_at).total_seconds() / 3600,
+        hours=(case.decided_at - asked_at).total_seconds() / 3600,
         late=case.due is not None and case.decided_at > case.due,
         by_person=any(line.decision.by_person for line in lines),
+        appeal=any(APPEAL in line.obstacles for line in lines),
         replaced=case.replaced_by is not None,
-        denied=tuple(reasons.get(line.sequence, "other") for line in lines if line.outcome is Outcome.DENIED),
+        denied=tuple(key for line in lines if (key := _reason_key(line, reasons)) is not None),
     )
+
+
+def _reason_key(line: LineDetermination, reasons: Mapping[int, str]) -> str | None:
+    """None for a line that is not denied, or was in an earlier version of the request and is counted there."""
+    if line.outcome is not Outcome.DENIED:
+        return None
+    by = line.decision.by
+    return f"terms:{by.code}" if isinstance(by, Administrative) else reasons.get(line.sequence)
 
 
 def is_denied(case: Case) -> bool:
@@ -115,14 +132,17 @@ def spans(days: DatePeriod) -> Iterator[tuple[datetime, datetime]]:
 def report(days: DatePeriod, cases: Sequence[CaseFacts], policies: Iterable[Policy]) -> Report:
     """The report over cases received on these days, under these policies.
 
-    A request that was replaced before it was decided counts once, as its successor.
+    A request that was replaced before it was decided counts once, as its successor. An appeal is no request: it
+    counts where approvals after appeal do.
     """
     counted = [case for case in cases if not case.replaced or case.outcome in _FINAL]
+    requests = [case for case in counted if not case.appeal]
+    appeals = [case for case in counted if case.appeal]
     sections = (
         _required(days, policies),
-        _decisions("Standard requests", [case for case in counted if case.urgency is Urgency.STANDARD]),
-        _decisions("Expedited requests", [case for case in counted if case.urgency is Urgency.EXPEDITED]),
-        _all(counted),
+        _decisions("Standard requests", *(_of(Urgency.STANDARD, some) for some in (requests, appeals))),
+        _decisions("Expedited requests", *(_of(Urgency.EXPEDITED, some) for some in (requests, appeals))),
+        _all(requests),
         _denials(counted),
     )
     return Report(days.start, days.end, sections)
@@ -149,17 +169,24 @@ def _required(days: DatePeriod, policies: Iterable[Policy]) -> Section:
     return Section("Items and services that require prior authorization", rows or (Figure("None", 0, None, ""),))
 
 
-def _decisions(title: str, cases: Sequence[CaseFacts]) -> Section:
+def _of(urgency: Urgency, cases: Sequence[CaseFacts]) -> list[CaseFacts]:
+    return [case for case in cases if case.urgency is urgency]
+
+
+def _decisions(title: str, cases: Sequence[CaseFacts], appeals: Sequence[CaseFacts]) -> Section:
     decided = [case for case in cases if case.outcome in _FINAL]
     outcomes = Counter(case.outcome for case in decided)
     hours = [case.hours for case in decided]
+    appealed = [case for case in appeals if case.outcome in _FINAL]
+    granted = sum(case.outcome is not Outcome.DENIED for case in appealed)
     return Section(
         title,
         (
             _share("Approved", outcomes[Outcome.APPROVED], len(decided)),
             _share("Approved with changes, or in part", outcomes[Outcome.MODIFIED], len(decided)),
             _share("Denied", outcomes[Outcome.DENIED], len(decided)),
-            Figure("Approved after appeal", None, None, NOT_RECORDED),
+            _share("Approved after appeal, as asked or in part", granted, len(decided)),
+            Figure("Appeals decided", len(appealed), len(appeals), ""),
             Figure("Approved after the timeframe was extended", None, None, NOT_RECORDED),
             _time("Time from receipt to decision, mean", mean(hours) if hours else None),
             _time("Time from receipt to decision, median", median(hours) if hours else None),
@@ -199,6 +226,7 @@ def _by_count(keys: Iterable[str]) -> list[tuple[str, int]]:
 def _reason_name(key: str) -> str:
     kind, _, criterion = key.partition(":")
     named = {"criterion": f"Criterion {criterion}", "sentence": f"The policy's own sentence ({criterion})"}
+    named["terms"] = f"The plan's terms ({criterion})"
     return named.get(kind, "Another reason")
 
 

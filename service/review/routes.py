@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -13,6 +14,7 @@ from service.errors import Conflict, Forbidden, NotAuthenticated, NotFound
 from service.pas.filed import Filed, filed
 from service.pas.numbers import control_number
 from service.policy.case import Case
+from service.policy.decision import Outcome
 from service.ports import Attachment, Clock, Ids, PolicyRegistry, Store
 from service.review.actions import Actions, unchanged_since
 from service.review.case_view import CaseView, case_view
@@ -267,6 +269,13 @@ def _asking(console: _Console, case: Case) -> Asking:
     )
 
 
+async def _asked_at(case: Case, store: Store) -> datetime:
+    """When the clock started: a change of a request that still waited starts no new one."""
+    while case.replaces and (found := await store.case(case.replaces)) and found[0].outcome is Outcome.PENDED:
+        case = found[0]
+    return case.received_at
+
+
 def _add_report(router: APIRouter, console: _Console) -> None:
     async def made(request: Request) -> tuple[SignedIn, Report]:
         signed_in = await console.signed_in(request)
@@ -276,7 +285,7 @@ def _add_report(router: APIRouter, console: _Console) -> None:
         for start, end in spans(days):
             for case in await store.cases_received(start, end):
                 reasons = denial_keys(await store.audit(case.id)) if is_denied(case) else {}
-                facts.append(facts_of(case, reasons))
+                facts.append(facts_of(case, await _asked_at(case, store), reasons))
         return signed_in, report(days, facts, [one.policy for one in console.dependencies.registry.all()])
 
     @router.get("/report")

@@ -10,12 +10,16 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from service.policy.case import CaseId, Urgency
+from service.pas.decide import APPEAL
+from service.policy.case import Case, CaseId, Urgency
+from service.policy.decision import RULES, Administrative, Clinician, Decision, Outcome
+from service.policy.determination import LineDetermination
 from service.ports import CaseChange
 from tests.unit.pas import bundles as b
 from tests.unit.review.conftest import Console, send, words
 
 HOUR = timedelta(hours=1)
+CLINICIAN = Clinician("Cora Clinician", "1003000126", "207RH0003X")
 
 
 async def rows(browser: httpx.AsyncClient, query: str = "") -> dict[tuple[str, str], tuple[str, str, str]]:
@@ -49,7 +53,9 @@ async def test_shares_and_times_are_of_what_was_decided(decided: Console) -> Non
     standard = {name: value for (section, name), value in figures.items() if section == "Standard requests"}
     assert standard["Approved"] == ("2", "3", "66.7 %")
     assert standard["Denied"] == ("1", "3", "33.3 %")
-    assert standard["Approved after appeal"] == ("", "", "not recorded")
+    assert standard["Approved after appeal, as asked or in part"] == ("0", "3", "0.0 %")
+    assert standard["Appeals decided"] == ("0", "0", "")
+    assert standard["Approved after the timeframe was extended"] == ("", "", "not recorded")
     assert standard["Time from receipt to decision, mean"] == ("", "", "10.00 h")
     assert standard["Time from receipt to decision, median"] == ("", "", "10.00 h")
     assert standard["Decided after the deadline"] == ("1", "3", "33.3 %")
@@ -61,6 +67,71 @@ async def test_shares_and_times_are_of_what_was_decided(decided: Console) -> Non
     assert figures["All requests", "Cancelled, or not to be processed"] == ("0", "4", "0.0 %")
     assert figures["All requests", "Decided by rules alone"] == ("1", "3", "33.3 %")
     assert figures["Denied lines by criterion", "Criterion es-sclc"] == ("1", "1", "100.0 %")
+
+
+def with_lines(case: Case, *lines: LineDetermination) -> Case:
+    """The case with a line for each of these."""
+    return replace(case, lines=tuple(replace(case.lines[0], determination=line) for line in lines))
+
+
+async def test_an_appeal_is_no_request_and_its_approval_stands_beside_them(decided: Console) -> None:
+    """42 CFR 422.122(c)(1): shares of requests, and how many were approved after appeal."""
+    for verdict in ("approve", "deny", None):
+        filed = await decided.add_case()
+        line = filed.lines[0].determination
+        appeal = with_lines(filed, replace(line, obstacles=(*line.obstacles, APPEAL)))
+        await decided.store.save(CaseChange(appeal, filed.revision, {"kind": "test"}))
+        if verdict:
+            async with decided.browser("cora") as browser:
+                await send(browser, filed.id, "decide", verdict_1=verdict, reason_1="criterion:es-sclc")
+    async with decided.browser("ada") as browser:
+        figures = await rows(browser)
+    standard = {name: value for (section, name), value in figures.items() if section == "Standard requests"}
+    assert standard["Approved after appeal, as asked or in part"] == ("1", "3", "33.3 %")
+    assert standard["Appeals decided"] == ("2", "3", "")
+    assert (standard["Approved"][:2], standard["Denied"][:2]) == (("2", "3"), ("1", "3"))
+    assert standard["Time from receipt to decision, mean"] == ("", "", "10.00 h")
+    assert figures["All requests", "Received"] == ("4", "", "")
+    assert figures["Denied lines by criterion", "Criterion es-sclc"] == ("2", "2", "100.0 %")
+
+
+async def test_the_clock_of_a_change_is_that_of_the_request_that_still_waited(console: Console) -> None:
+    waiting = await console.add_case()
+    console.clock.advance(30 * HOUR)
+    newer = await console.add_case(replaces=waiting.id)
+    await console.store.save(CaseChange(replace(waiting, replaced_by=newer.id), 1, {"kind": "replaced"}))
+    console.clock.advance(10 * HOUR)
+    async with console.browser("cora") as browser:
+        await send(browser, newer.id, "decide", verdict_1="approve")
+    console.clock.advance(100 * HOUR)
+    # What changes an approved request is asked anew.
+    await console.add_case(b.bundle(), replaces=newer.id)
+    async with console.browser("ada") as browser:
+        figures = await rows(browser)
+    assert figures["Standard requests", "Approved"][:2] == ("2", "2")
+    assert figures["Standard requests", "Time from receipt to decision, mean"][2] == "20.00 h"
+
+
+async def test_what_the_provider_withdrew_is_no_part_of_a_decision(console: Console) -> None:
+    filed = await console.add_case(b.bundle())
+    line = filed.lines[0].determination
+    withdrawn = replace(line, sequence=2, decision=Decision(Outcome.CANCELLED, RULES, ()), period=None)
+    await console.store.save(CaseChange(with_lines(filed, line, withdrawn), filed.revision, {"kind": "test"}))
+    async with console.browser("ada") as browser:
+        figures = await rows(browser)
+    assert figures["Standard requests", "Approved"][:2] == ("1", "1")
+
+
+async def test_a_denial_by_the_plans_terms_names_the_term_and_one_carried_along_counts_once(decided: Console) -> None:
+    filed = await decided.add_case()
+    line = filed.lines[0].determination
+    by_terms = replace(line, decision=Decision(Outcome.DENIED, Administrative("plan-excludes"), ("Excluded.",)))
+    by_hand = replace(line, sequence=2, decision=Decision(Outcome.DENIED, CLINICIAN, ("Before.",)))
+    await decided.store.save(CaseChange(with_lines(filed, by_terms, by_hand), filed.revision, {"kind": "test"}))
+    async with decided.browser("ada") as browser:
+        figures = await rows(browser)
+    denied = {name: row[:2] for (section, name), row in figures.items() if section == "Denied lines by criterion"}
+    assert denied == {"Criterion es-sclc": ("1", "2"), "The plan's terms (plan-excludes)": ("1", "2")}
 
 
 async def test_only_requests_of_the_range_count(decided: Console) -> None:
