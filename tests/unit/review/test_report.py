@@ -71,7 +71,10 @@ async def test_shares_and_times_are_of_what_was_decided(decided: Console) -> Non
 
 def with_lines(case: Case, *lines: LineDetermination) -> Case:
     """The case with a line for each of these."""
-    return replace(case, lines=tuple(replace(case.lines[0], determination=line) for line in lines))
+    first = case.lines[0]
+    number = first.authorization_number
+    made = (replace(first, determination=line, authorization_number=number if line.period else None) for line in lines)
+    return replace(case, lines=tuple(made))
 
 
 async def test_an_appeal_is_no_request_and_its_approval_stands_beside_them(decided: Console) -> None:
