@@ -73,7 +73,7 @@ def with_lines(case: Case, *lines: LineDetermination) -> Case:
     """The case with a line for each of these."""
     first = case.lines[0]
     number = first.authorization_number
-    made = (replace(first, determination=line, authorization_number=number if line.period else None) for line in lines)
+    made = [replace(first, authorization_number=line.period and number, determination=line) for line in lines]
     return replace(case, lines=tuple(made))
 
 
