@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.pas.decide import APPEAL
-from service.policy.case import Case, CaseId, Urgency
+from service.policy.case import Case, CaseId, CaseLine, Urgency
 from service.policy.decision import RULES, Administrative, Clinician, Decision, Outcome
 from service.policy.determination import LineDetermination
 from service.ports import CaseChange
@@ -72,8 +72,7 @@ async def test_shares_and_times_are_of_what_was_decided(decided: Console) -> Non
 def with_lines(case: Case, *lines: LineDetermination) -> Case:
     """The case with a line for each of these."""
     first = case.lines[0]
-    number = first.authorization_number
-    made = [replace(first, authorization_number=line.period and number, determination=line) for line in lines]
+    made = [CaseLine(line, first.authorization_number if line.period else None, "RF0") for line in lines]
     return replace(case, lines=tuple(made))
 
 
