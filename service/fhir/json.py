@@ -16,6 +16,8 @@ _MAX_EXPONENT = 308
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CONTAINERS = (dict, list)  # what the decoder makes; compared by type, as this runs once per value
 _BYTE_OFFSET = re.compile(r"\(byte (\d+)\)")
+# Every string in turn, so that nothing inside of one is taken for a name; the group is there when a colon follows.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"([ \t\r\n]*:)?', re.DOTALL)
 
 
 class _NumberOutOfRange(ValueError):
@@ -42,7 +44,7 @@ def decode(body: bytes, *, max_bytes: int, max_depth: int) -> Any:
 
     TooLarge: more than `max_bytes`, or more than `max_depth` nested lists and objects. InvalidResource: text that
     is not UTF-8 JSON (NaN and Infinity are not JSON), numbers outside a double's range. A member name repeated in
-    one object is not refused: the last one counts, here and in everything that reads the result.
+    one object is not refused here, and the last one counts: `repeats_a_name` tells who must know.
     """
     if len(body) > max_bytes:
         raise TooLarge(f"The body is {len(body)} bytes; at most {max_bytes} are accepted. Send a smaller request.")
@@ -57,6 +59,14 @@ def decode(body: bytes, *, max_bytes: int, max_depth: int) -> Any:
     if _deeper_than(value, max_depth):
         raise TooLarge(_too_deep(max_depth))
     return value
+
+
+def repeats_a_name(body: bytes, value: Any) -> bool:
+    """Whether an object of a JSON text names a member twice; `value` is what `decode` made of the text.
+
+    Such a text has two readings (RFC 8259 section 4): most readers take the last member, some the first.
+    """
+    return sum(found[1] is not None for found in _STRING.finditer(body)) != _members(value)
 
 
 def encode(value: Any) -> bytes:
@@ -101,6 +111,17 @@ def _deeper_than(value: Any, limit: int) -> bool:
             if type(child) in _CONTAINERS
         ]
     return bool(level)
+
+
+def _members(value: Any) -> int:
+    count, level = 0, [value]
+    while level:
+        objects = [one for one in level if type(one) is dict]
+        count += sum(map(len, objects))
+        lists = [one for one in level if type(one) is list]
+        level = [child for one in objects for child in one.values() if type(child) in _CONTAINERS]
+        level += [child for one in lists for child in one if type(child) in _CONTAINERS]
+    return count
 
 
 def _too_deep(max_depth: int) -> str:

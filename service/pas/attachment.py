@@ -19,7 +19,7 @@ from service.log import request_id
 from service.pas.dependencies import PasDependencies
 from service.pas.elements import listed, numbers, positive
 from service.pas.information import with_questions
-from service.pas.intake import bundle_of, receive
+from service.pas.intake import bundle_of, read_message, receive
 from service.pas.judge import determined, held
 from service.pas.numbers import authorization_number
 from service.pas.parties import parties_of
@@ -75,7 +75,7 @@ class SubmitAttachment:
         NotFound unless this client was asked for it under that control number, for that member.
         """
         given = self.dependencies
-        document = read_json(body, given.settings)
+        document = read_message(body, given.settings)
         sent = read_sent(document, given.check, given.settings)
         arrived = _Arrived(sent, body, content_hash(document), caller, given.clock.now())
         for _ in range(_ATTEMPTS):

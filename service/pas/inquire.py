@@ -16,14 +16,13 @@ from service.pas.criteria import matches
 from service.pas.dependencies import PasDependencies
 from service.pas.elements import identifiers
 from service.pas.filed import Filed, filed, filed_for
-from service.pas.intake import Received, bundle_of, check_sequences, receive
+from service.pas.intake import Received, bundle_of, check_sequences, read_message, receive
 from service.pas.parties import Parties, parties_of
 from service.pas.prior import current_version
 from service.pas.response import Naming, claim_response, collection, entries_with, rejection
 from service.pas.shape import Rendering, Shape
 from service.policy.case import CaseId
 from service.ports import Caller
-from service.wire import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Inquire:
     async def __call__(self, body: bytes, caller: Caller) -> Json:
         """The answer as the version wraps it: a Bundle (2.0.1) or Parameters (2.2.1)."""
         settings = self.dependencies.settings
-        inquiry = receive(bundle_of(read_json(body, settings)), self.dependencies.check)
+        inquiry = receive(bundle_of(read_message(body, settings)), self.dependencies.check)
         check_sequences(inquiry.claim, "item")
         parties = parties_of(inquiry, settings.member_system)
         members = _members(parties)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from service.errors import Fault, InvalidResource, MissingElement, TooLarge, UnresolvedReference
 from service.fhir.bundle import Entries, Entry
+from service.fhir.json import repeats_a_name
 from service.fhir.parse import StructureCheck
 from service.pas.elements import Json, listed, object_of, positive, text_of
+from service.settings import Settings
+from service.wire import read_json
 
 CLAIM: Final = "Bundle.entry[0].resource"
 MOST: Final = 500
@@ -68,6 +71,14 @@ class Received:
             expression=(expression,),
             faults=(Fault(expression, f"{problem} of the Bundle", "not-found"),),
         )
+
+
+def read_message(body: bytes, settings: Settings) -> Any:
+    """The JSON of something that decisions rest on; InvalidResource for what is not JSON, or has two readings."""
+    value = read_json(body, settings)
+    if repeats_a_name(body, value):
+        raise InvalidResource("An object of the body has the same name twice. Send every name once.")
+    return value
 
 
 def receive(body: object, check: StructureCheck) -> Received:

@@ -12,7 +12,7 @@ from service.fhir.json import content_hash, encode
 from service.pas.assertions import assertion_record, carried_assertions, with_assertions
 from service.pas.decide import Arrival, Decided, decide_request
 from service.pas.dependencies import PasDependencies
-from service.pas.intake import Received, bundle_of, receive
+from service.pas.intake import Received, bundle_of, read_message, receive
 from service.pas.parties import parties_of
 from service.pas.records import determination_record
 from service.pas.request import request_of
@@ -23,7 +23,6 @@ from service.pas.strict_bundle import bundle_faults, update_faults
 from service.pas.submission import Submission
 from service.policy.case import Case, ClientId
 from service.ports import CASE_CHANGED, Acceptance, CaseChange, Event, StoredReply
-from service.wire import read_json
 
 _log = logging.getLogger(__name__)
 _PLACES_LOGGED: Final = 30
@@ -46,7 +45,7 @@ class Submit:
         from the profiles is InvalidResource; from others what answering does not need may be absent (trap 14).
         """
         received_at = self.dependencies.clock.now()
-        bundle = bundle_of(read_json(body, self.dependencies.settings))
+        bundle = bundle_of(read_message(body, self.dependencies.settings))
         # The guide version is part of the content: a 2.0.1 answer is no answer to a 2.2.1 request.
         hashed = content_hash({"guide": self.shape.version, "bundle": bundle}, without=("bundle.timestamp",))
         submission = Submission(client, received_at, body, hashed)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.errors import InvalidResource, ServiceError, TooLarge
-from service.fhir.json import content_hash, decode, encode
+from service.fhir.json import content_hash, decode, encode, repeats_a_name
 
 
 def read(body: bytes, *, max_bytes: int = 10_000, max_depth: int = 10) -> Any:
@@ -63,6 +63,23 @@ def test_depth_is_bounded() -> None:
 
 def test_the_last_of_two_equal_names_counts() -> None:
     assert read(b'{"a":1,"a":2}') == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "repeats"),
+    [
+        (b'{"a": 1, "b": {"a": 1}, "c": [{"a": 1}, {"a": 1}]}', False),
+        (b'{"a": 1, "a": 1}', True),
+        (b'[{"b": {"a": 1, "c": 2, "a" \n: 1}}]', True),
+        (b'{"a": 1, "\\u0061": 1}', True),
+        (b'{"a": "\\":", "b": "\\\\", "c": ":", "d": [",", ":"], "e:": {}}', False),
+        (b'{"a": "\\":", "a": ""}', True),
+        (b'[{}, [], "a", ":", 1, null]', False),
+        (b'"a"', False),
+    ],
+)
+def test_a_name_given_twice_in_one_object_is_told(body: bytes, *, repeats: bool) -> None:
+    assert repeats_a_name(body, read(body)) is repeats
 
 
 def test_a_byte_order_mark_is_ignored() -> None:

@@ -80,6 +80,18 @@ async def test_what_cannot_be_read_is_an_operation_outcome(
     assert {"severity", "code", "details", "diagnostics"} <= set(outcome["issue"][0])
 
 
+@pytest.mark.parametrize("operation", ["Claim/$submit", "Claim/$inquire", "$submit-attachment"])
+async def test_a_message_with_two_readings_is_refused(payer: Payer, http: httpx.AsyncClient, operation: str) -> None:
+    """Which of two equal names counts differs between readers: nobody is approved on one of them."""
+    unmet = encode(b.bundle({b.RESPONSE: b.response({**b.ANSWERS, "es-sclc": False})}))
+    twice = unmet.replace(b'"valueBoolean":false', b'"valueBoolean":false,"valueBoolean":true', 1)
+    assert twice != unmet
+    answer = await http.post(f"/fhir/{operation}", content=twice)
+    assert answer.status_code == 400
+    assert "the same name twice" in answer.json()["issue"][0]["diagnostics"]
+    assert await payer.cases() == []
+
+
 async def test_a_fault_does_not_repeat_what_was_sent(http: httpx.AsyncClient) -> None:
     bundle = b.bundle()
     bundle["entry"][0]["resource"]["status"] = "Zebediah"
