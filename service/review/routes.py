@@ -29,6 +29,7 @@ from service.review.worklist import read_filters, worklist
 from service.settings import Settings
 
 FORM_TOKEN: Final = "form-token"  # noqa: S105 a field's name
+_MOST_DIGITS: Final = 6
 _DOWNLOAD: Final = "application/octet-stream"
 # Fields that are no decision, left out where what was entered is shown again.
 _NOT_ENTERED: Final = frozenset({FORM_TOKEN, "revision"})
@@ -204,16 +205,18 @@ def _add_reading(router: APIRouter, console: _Console) -> None:
         return await console.case_page(case_id, await console.signed_in(request), _NOTHING)
 
     @router.get("/cases/{case_id}/documents/{number}")
-    async def document(case_id: str, number: int, request: Request) -> Response:
+    async def document(case_id: str, number: str, request: Request) -> Response:
         await console.signed_in(request)
+        # Read here: what the framework reads, it refuses before it is known who asks.
+        chosen = int(number) if number.isascii() and number.isdigit() and len(number) < _MOST_DIGITS else 0
         _, read, arrived = await console.view(case_id)
         documents = documents_of(read, arrived, console.settings)
-        if not 1 <= number <= len(documents):
+        if not 1 <= chosen <= len(documents):
             raise NotFound("There is no such document.")
         # Never shown by the browser, whatever it claims to be: it came from outside.
-        named = f'attachment; filename="{file_name(documents[number - 1], number)}"'
+        named = f'attachment; filename="{file_name(documents[chosen - 1], chosen)}"'
         headers = {"Content-Disposition": named}
-        return Response(documents[number - 1].content, media_type=_DOWNLOAD, headers=headers)
+        return Response(documents[chosen - 1].content, media_type=_DOWNLOAD, headers=headers)
 
 
 def _add_acting(router: APIRouter, console: _Console) -> None:
