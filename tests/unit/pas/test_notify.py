@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -206,12 +207,18 @@ async def test_a_redirect_is_not_followed(notified: Notified, subscriber: Subscr
     assert await notified.status(made) == "requested"
 
 
-async def test_what_was_allowed_once_is_asked_again(make: Make, subscriber: Subscriber) -> None:
+async def test_what_was_allowed_once_is_asked_again(
+    make: Make, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even its name is looked up any more."""
     made = await make().subscribe(subscription(subscriber.url))
     strict = make(demo=False, subscriber_hosts=("elsewhere.example.org",))
-    await strict.tell()
+    with caplog.at_level(logging.WARNING):
+        await strict.tell()
     assert subscriber.paths == []
     assert await strict.status(made) == "requested"
+    reasons = [vars(record)["reason"] for record in caplog.records if "did not arrive" in record.message]
+    assert reasons == ["not-allowed"]
 
 
 async def test_a_name_that_leads_to_a_private_address_is_not_called(make: Make, subscriber: Subscriber) -> None:
