@@ -59,10 +59,12 @@ def _claim(received: Received) -> Iterator[Fault]:
 
 
 def _references(received: Received) -> Iterator[Fault]:
-    """Absolute addresses, or fullUrls of the Bundle: anything else is guessed at."""
+    """Absolute addresses, fullUrls, or a step from the Claim's own (R4 bundle.html#references): no guessing."""
+    base = (received.entries.full_url_of(received.claim) or "").rpartition("/Claim/")[0]
+    known = {entry.full_url for entry in received.entries.all_entries}
     for path, reference in references(received.claim):
         text = str(reference["reference"])
-        if "://" not in text and not text.startswith(("urn:", "#")):
+        if "://" not in text and not text.startswith(("urn:", "#")) and f"{base}/{text}" not in known:
             yield Fault(path.replace("Claim", CLAIM, 1), "must be the fullUrl of an entry", "value")
 
 

@@ -86,6 +86,22 @@ def test_an_empty_chart_leaves_every_question_but_the_date_of_birth(user: User) 
     assert "Extensive-stage small cell lung cancer" in user.page.locator("#decision").inner_text()
 
 
+def test_what_is_added_while_the_payer_reviews_goes_to_the_same_request(user: User) -> None:
+    opened(user, "missing-progression")
+    for link_id, answer in (("step-up-dosing", "true"), ("neurotoxicity-monitoring", "true")):
+        user.answer(link_id, answer)
+    user.send()
+    user.page.get_by_role("button", name="Send without these answers").click()
+    assert user.decision() == "pended"
+    number = str(user.page.locator("#case-number").inner_text())
+    user.answer("step-up-dosing", "null")
+    user.page.locator("#decision").evaluate("shown => { shown.textContent = '' }")
+    user.send()
+    user.page.get_by_role("button", name="Send without these answers").click()
+    assert user.decision() == "pended"
+    assert user.page.locator("#case-number").inner_text() == number
+
+
 def test_records_that_disagree_are_left_to_the_user(user: User) -> None:
     opened(user, "conflict")
     assert "es-sclc" not in user.badges()

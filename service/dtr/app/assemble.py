@@ -14,6 +14,7 @@ from service.dtr.app.desk import Desk, Surroundings
 from service.dtr.app.keeping import SealedCodec
 from service.dtr.app.opening import Opener
 from service.dtr.app.payer import PayerDoor, PayerRefused
+from service.dtr.app.prior import Requests
 from service.dtr.app.routes import AppDependencies, build
 from service.dtr.app.sealing import load_sealer, passing_sealer
 from service.dtr.app.sessions import SessionRows, Sessions
@@ -31,6 +32,7 @@ from service.ehr.smart import SmartLaunch
 from service.ehr.writing import WritingEhrs
 from service.errors import EhrUnavailable
 from service.fhir.build import Json
+from service.policy.case import ClientId
 from service.ports import Clock
 from service.store.app_sessions import MemoryAppSessions
 from service.wire import FHIR_JSON
@@ -112,6 +114,9 @@ def open_app(
             clock=clock,
             ids=dependencies.ids,
             shelf=shelf,
+            requests=Requests(
+                dependencies.store, settings, ClientId(registered.payer.client_id) if registered.payer else None
+            ),
         )
     )
     return build(AppDependencies(settings, registered, launch, desk)), http

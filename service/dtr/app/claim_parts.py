@@ -55,6 +55,14 @@ def to(resource: Resource) -> Json:
     return reference(f"{resource['resourceType']}/{resource['id']}")
 
 
+def relation(claim: str) -> Json:
+    """Claim.related of an update: the Claim that it changes (PAS 2.2.1 profile-claim-update)."""
+    return {
+        "claim": reference(claim),
+        "relationship": code_concept(canonical.RELATED_CLAIM_RELATIONSHIP, "prior"),
+    }
+
+
 def instant(moment: datetime) -> str:
     """A FHIR instant, in UTC and whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

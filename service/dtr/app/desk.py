@@ -25,6 +25,7 @@ from service.dtr.app.draft_documents import (
 from service.dtr.app.drafts import Draft, save
 from service.dtr.app.opening import Forms, Opened, Opener
 from service.dtr.app.order_status import with_decision
+from service.dtr.app.prior import ADDED, SECOND, Requests, as_update
 from service.dtr.app.records import open_orders
 from service.dtr.app.sessions import Sessions, Visit
 from service.dtr.app.stamping import partial_dates, stamped
@@ -68,6 +69,7 @@ class Surroundings:
     clock: Clock
     ids: Ids
     shelf: Shelf
+    requests: Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +203,12 @@ class Desk:
         visit = replace(visit, opened=opened)
         await self.sessions.keep(visit)
         request = request_bundle(opened, response, numbers, attached)
+        prior = await self._around.requests.on_file(visit.prior, self._around.requests.sender(_client(visit)))
+        request = as_update(request, prior) if prior else request
         decision = read_decision(await self._around.payer.submit(request))
-        await self.sessions.keep(replace(visit, decision=decision))
+        # What could not be processed is no request that could be added to.
+        sent = visit.prior if decision.status == "error" else request["entry"][0]["fullUrl"]
+        await self.sessions.keep(replace(visit, decision=decision, prior=sent))
         await _tell_order(ehr, opened, decision, numbers)
         return Submitted(checked, decision, tuple(notices))
 
@@ -243,14 +249,18 @@ class Desk:
 
     async def _open(self, visit: Visit) -> Visit:
         visit, ehr = await self._ehr(visit)
-        granted = visit.granted
-        client = granted.issuer.client or UNKNOWN_CLIENT
-        caller = Caller(ClientId(client), frozenset())
-        opened = await self._around.opener.open(ehr, granted.patient, granted.user, visit.context, caller)
+        granted, context, requests = visit.granted, visit.context, self._around.requests
+        client = _client(visit)
+        sender = requests.sender(client)
+        prior = await requests.held(context.assertion, sender)
+        caller = Caller(sender if prior else client, frozenset())
+        opened = await self._around.opener.open(ehr, granted.patient, granted.user, context, caller)
         if isinstance(opened, Forms):
             visit = replace(visit, forms=opened.offered)
         else:
-            visit = replace(visit, opened=await self._with_documents(visit, ehr, opened))
+            told = (ADDED,) if prior else ((SECOND,) if await requests.held(context.assertion, client) else ())
+            opened = replace(opened, notices=(*opened.notices, *told))
+            visit = replace(visit, opened=await self._with_documents(visit, ehr, opened), prior=prior)
         await self.sessions.keep(visit)
         return visit
 
@@ -363,6 +373,11 @@ def read_posted(body: Any) -> tuple[Posted, Mapping[str, Any]]:
 def _light(draft: Draft) -> Draft:
     """Without the documents that it contains, which are kept beside it."""
     return Draft(without_contained(draft.resource), draft.version)
+
+
+def _client(visit: Visit) -> ClientId:
+    """Who calls CRD and PAS from the launch's EHR."""
+    return ClientId(visit.granted.issuer.client or UNKNOWN_CLIENT)
 
 
 def _form(visit: Visit) -> Opened:

@@ -70,6 +70,7 @@ class _Visit:
     form: _Form | None
     decision: Decision | None
     forms: tuple[tuple[str, str], ...]
+    prior: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class SealedCodec:
             form=form,
             decision=visit.decision,
             forms=visit.forms,
+            prior=visit.prior,
         )
         return self._seal(kept)
 
@@ -168,7 +170,17 @@ class SealedCodec:
             fhir_context=kept.fhir_context,
             app_context=kept.app_context,
         )
-        return Visit(kept.id, kept.browser, kept.csrf, granted, kept.context, opened, kept.decision, kept.forms)
+        return Visit(
+            id=kept.id,
+            browser=kept.browser,
+            csrf=kept.csrf,
+            granted=granted,
+            context=kept.context,
+            opened=opened,
+            decision=kept.decision,
+            forms=kept.forms,
+            prior=kept.prior,
+        )
 
     def write_documents(self, visit_id: str, documents: tuple[Attached, ...]) -> bytes:
         return self._seal(_Documents(visit_id, documents))

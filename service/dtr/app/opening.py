@@ -13,6 +13,7 @@ from service.dtr.app.context import LaunchContext
 from service.dtr.app.documents import Offer, offers
 from service.dtr.app.drafts import Draft, find_draft, form_of, retire
 from service.dtr.app.records import Matter, Parties, read_at, read_chart, read_matter, read_parties
+from service.dtr.held import held_items, held_responses
 from service.dtr.merging import merged
 from service.dtr.package import Packager
 from service.dtr.populate import Chart, ChartEvidence, ChartLogic, Populated, populate
@@ -119,7 +120,8 @@ class Opener:
             notices.append(_EXPIRED)
         if draft is not None:
             notices.append(_resumed(draft))
-        shown = self._shown(package, draft, merged(whole, skeleton.get("item") or (), filled.items))
+        known = skeleton.get("item") or await self._held(package, said, caller)
+        shown = self._shown(package, draft, merged(whole, known, filled.items))
         return Opened(
             base=ehr.base,
             matter=matter,
@@ -145,6 +147,15 @@ class Opener:
         whole = adaptive.questionnaire if adaptive else package["Questionnaire"][0]
         origin = self.packager.shape.origins["client"]
         return whole, await populate(loaded, whole, chart, logic=self.logic, origin=origin, now=self.clock.now())
+
+    async def _held(self, package: _Package, said: LaunchContext, caller: Caller) -> Sequence[Json]:
+        """What we hold of a pended case, of all questions of an adaptive form: its package asks none yet."""
+        sources, skeleton = self.packager.sources, package["QuestionnaireResponse"][0]
+        content = sources.shelf.content(answered_form(skeleton) or "")
+        if self._adaptive(package) is None or content is None:
+            return ()
+        responses = await held_responses(said.assertion, caller, sources.store, sources.settings)
+        return held_items(content, responses, skeleton["subject"], self.packager.shape.origins["server"])
 
     def _shown(self, package: _Package, draft: Draft | None, filled: tuple[Json, ...]) -> _Shown:
         """What stands on the screen at first: the draft where there is one."""

@@ -36,7 +36,8 @@ Read = TypeVar("Read")
 class Visit:
     """One launch that came to its end. `browser` is the cookie's value, `csrf` what a write must bring along.
 
-    `forms` are canonicals and titles to pick from, while no form is open.
+    `forms` are canonicals and titles to pick from, while no form is open; `prior` is the fullUrl of the Claim that
+    what is sent next changes.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Visit:
     opened: Opened | None = None
     decision: Decision | None = None
     forms: tuple[tuple[str, str], ...] = ()
+    prior: str | None = None
 
 
 class SessionRows(Protocol):

@@ -27,7 +27,7 @@ from service.ehr.writing import WritingEhr, WritingEhrs
 from service.engine.prepare import prepare
 from service.errors import NotFound
 from service.policy.case import ClientId
-from service.ports import Caller
+from service.ports import Caller, Store
 from service.store.memory import MemoryStore
 from tests.doubles import CountingIds, FrozenClock
 
@@ -37,16 +37,22 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 PATIENT = "approves-at-once"
 ORDER = f"MedicationRequest/{PATIENT}-order"
 USER = "Practitioner/oncologist"
+EHR = ClientId("ehr")
 
 
 @dataclass
 class Clinic:
-    """One patient's chart behind HTTP. Types in `silent` are answered with 404."""
+    """One patient's chart behind HTTP. Types in `silent` are answered with 404.
+
+    `payer` is what the payer has on file, `client` who asks it from here.
+    """
 
     rules: Rules
     store: EhrStore = field(default_factory=EhrStore)
     silent: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    client: ClientId = EHR
+    payer: Store = field(default_factory=lambda: MemoryStore(FrozenClock(NOW)))
 
     def __post_init__(self) -> None:
         setting = Setting(NOW.date(), "DEMO-1", self.rules.settings)
@@ -71,13 +77,13 @@ class Clinic:
     def opener(self) -> Opener:
         rules, clock, shape = self.rules, FrozenClock(NOW), SHAPES["2.2.0"]
         shelf = stock(rules.registry, shape, versioned_canonicals=True, service="https://payer.example.org/fhir")
-        sources = Sources(rules.registry, MemoryStore(clock), rules.settings, shelf, None)
+        sources = Sources(rules.registry, self.payer, rules.settings, shelf, None)
         logic = ChartLogic(rules.engine, prepare)
         return Opener(Packager(shape, sources, logic, clock, CountingIds()), rules.registry, logic, clock)
 
     async def launch(self, **said: Any) -> Opened | Forms:
         context = LaunchContext(**{"order": ORDER, **said})
-        return await self.opener().open(self.ehr(), PATIENT, USER, context, Caller(ClientId("ehr"), frozenset()))
+        return await self.opener().open(self.ehr(), PATIENT, USER, context, Caller(self.client, frozenset()))
 
     async def open(self, **said: Any) -> Opened:
         opened = await self.launch(**said)

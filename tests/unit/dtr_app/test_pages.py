@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.dtr.app.desk import Desk, Surroundings
 from service.dtr.app.keeping import SealedCodec
+from service.dtr.app.prior import Requests
 from service.dtr.app.routes import AppDependencies, build
 from service.dtr.app.sealing import passing_sealer
 from service.dtr.app.sessions import Sessions, Visit
@@ -56,6 +57,7 @@ class App:
             clock=clock,
             ids=CountingIds(),
             shelf=opener.packager.sources.shelf,
+            requests=Requests(opener.packager.sources.store, Settings(public_url=public)),
         )
         self.app = FastAPI()
         dependencies = AppDependencies(Settings(public_url=public), registered, launch, Desk(around))

@@ -72,7 +72,7 @@ async def begun(house: House) -> Visit:
 
 
 async def test_another_process_goes_on_with_a_form_as_it_stands(house: House, clinic: Clinic) -> None:
-    visit = replace(await begun(house), opened=await clinic.open())
+    visit = replace(await begun(house), opened=await clinic.open(), prior="https://ehr.example.org/fhir/Claim/1")
     await house.process().keep(visit)
     await house.process().attach(visit.id, lambda held: (*held, DOCUMENT))
     taken = await house.process().find(visit.id, visit.browser)
