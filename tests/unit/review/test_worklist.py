@@ -48,6 +48,7 @@ async def test_the_next_deadline_comes_first_and_late_is_loud(console: Console, 
     assert '<strong id="count">4</strong>' in page
     assert "1 overdue." in page
     assert "overdue by 1 h 0 min" in page
+    assert page.count("late-card") == page.count(">Overdue</span>") == 1
     assert "rob has it" in page
 
 
