@@ -139,6 +139,8 @@ class User:
     def sign(self, story: str) -> None:
         self.page.goto(f"{self.address}/demo/{story}")
         self.page.get_by_role("button", name=re.compile("^Sign")).click()
+        # A click returns before a slow answer is there, and what follows would overtake it.
+        self.page.wait_for_url(f"**/demo/{story}/answer")
 
     def launch(self, story: str, user: str = "oncologist") -> None:
         """From the signed order to the drawn form."""
