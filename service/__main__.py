@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 
 import typer
 import uvicorn
+from pydantic import ValidationError
 
 from service import log
 from service.app.call_commands import app as calls
@@ -76,6 +77,8 @@ def serve(
     log.set_up()
     listening = _listen(host, port)
     settings = _settings(host, listening.getsockname()[1], demo)
+    if settings.demo and not _is_loopback(host):
+        _stop("PA_DEMO gives access without a token, so it listens on loopback only. Leave --host out.")
     _require_tls(settings, host)
     try:
         service = create_app(settings, data)
@@ -247,5 +250,17 @@ def _stop(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def main() -> None:
+    """The command line; a setting that does not fit ends any command, named and without what was written in it."""
+    try:
+        app()
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        print("\n".join(f"PA_{str(fault['loc'][0]).upper()}: {fault['msg']}." for fault in faults), file=sys.stderr)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -74,6 +74,10 @@ class TooLarge(ServiceError):
     """More bytes, or deeper nesting, than we read."""
 
 
+class TooSlow(ServiceError):
+    """The caller did not get to the end of its request."""
+
+
 class EhrUnavailable(ServiceError):
     """The caller's FHIR server did not answer in time, or refused."""
 

@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.msg if record.name.startswith("service") else record.getMessage(),
+            "message": record.msg if record.name.startswith("service") else _first_line(record.getMessage()),
         }
         current = request_id.get()
         if current is not None:
@@ -34,6 +34,11 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
         return json.dumps(line, default=str)
+
+
+def _first_line(message: str) -> str:
+    """Of a library's message: what follows may be an exception's own text, with what was received in it."""
+    return message.partition("\n")[0]
 
 
 def set_up(level: int = logging.INFO) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from typing import Any, Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import TooLarge
+from service.errors import TooLarge, TooSlow
 from service.fhir.json import decode, encode
 from service.ports import Caller, Resource
 from service.settings import Settings
 
 FHIR_JSON = "application/fhir+json"
+BODY_SECONDS: Final = 60.0
+"""Who sends more slowly holds a connection and memory of ours, and the largest body needs far less."""
 
 
 class HookAccess(Protocol):
@@ -28,12 +31,16 @@ class FhirAccess(Protocol):
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """The body as received; TooLarge beyond the limit, before the rest is read."""
+    """The body as received; TooLarge beyond the limit, before the rest is read; TooSlow without an end."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > settings.max_body_bytes:
-            raise TooLarge(f"The body is larger than the {settings.max_body_bytes} bytes that are read here.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > settings.max_body_bytes:
+                    raise TooLarge(f"The body is larger than the {settings.max_body_bytes} bytes that are read here.")
+    except TimeoutError:
+        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} seconds. Send it again.") from None
     return bytes(received)
 
 

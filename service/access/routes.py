@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.access.scopes import SERVED
 from service.access.tokens import TokenAnswer, TokenEndpoint
+from service.wire import BODY_SECONDS
 
 _MAX_FORM_BYTES: Final = 64_000
 _MAX_FIELDS: Final = 20
@@ -56,14 +58,18 @@ def smart_configuration(token_endpoint: str, scopes: Iterable[str] = SERVED) -> 
 
 
 async def _read_form(request: Request) -> Mapping[str, str] | None:
-    """The form's fields; None when it is no form, too large, or repeats a field (RFC 6749 section 3.2)."""
+    """The form's fields; None when it is no form, too large, too slow, or repeats a field (RFC 6749 section 3.2)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         return None
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > _MAX_FORM_BYTES:
-            return None
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > _MAX_FORM_BYTES:
+                    return None
+    except TimeoutError:
+        return None
     try:
         fields = parse_qsl(received.decode("ascii"), max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:

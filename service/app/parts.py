@@ -44,10 +44,10 @@ def policy_roots(settings: Settings) -> Sequence[Path]:
 
 
 def database_url(settings: Settings, data: Path) -> str:
-    """The database that is set, else a SQLite file in `data`, a folder that is made where it is missing."""
+    """The database that is set, else a SQLite file in `data`, a folder of ours alone that is made where missing."""
     if settings.database_url:
         return settings.database_url
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return f"sqlite:///{data / 'service.db'}"
 
 

@@ -32,6 +32,7 @@ _ANSWERS: Final[Mapping[type[BaseException], Answer]] = {
     errors.NotAuthenticated: Answer(401, "login"),
     errors.Forbidden: Answer(403, "forbidden"),
     errors.NotFound: Answer(404, "not-found"),
+    errors.TooSlow: Answer(408, "timeout"),
     errors.Conflict: Answer(409, "conflict"),
     errors.PrefetchMissing: Answer(412, "incomplete"),
     errors.TooLarge: Answer(413, "too-costly"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Any, Final
 
 from alembic import command
@@ -29,6 +30,7 @@ def open_engine(url: str, *, connections: int) -> Engine:
     """
     target = _target(url)
     if target.get_backend_name() == "sqlite":
+        _keep_private(Path(target.database or ""))
         engine = create_engine(target, hide_parameters=True, pool_size=connections, max_overflow=0)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -71,6 +73,12 @@ def _target(url: str) -> URL:
     if backend in {"postgresql", "postgres"}:
         return target.set(drivername="postgresql+psycopg")
     raise InvalidPolicy("PA_DATABASE_URL must name a SQLite file or a PostgreSQL database.")
+
+
+def _keep_private(file: Path) -> None:
+    """A new database is readable by its owner alone: it is full of patient data. SQLite's -wal and -shm follow it."""
+    if file.parent.is_dir() and not file.exists():
+        file.touch(mode=0o600)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -147,3 +147,12 @@ def test_a_log_line_holds_only_the_fields_that_are_allowed() -> None:
     assert written["message"] == "fixed words"
     assert written["case"] == "c1"
     assert "Familyname" not in json.dumps(written)
+
+
+def test_of_a_librarys_message_the_first_line_is_written() -> None:
+    """asyncio writes the exception's text below it, and that text may hold what was received."""
+    text = "Task exception was never retrieved\nfuture: <Task exception=ValueError('secret-name')>"
+    record = logging.LogRecord("asyncio", logging.ERROR, "f.py", 1, text, (), None)
+    written = json.loads(log.JsonLines().format(record))
+    assert written["message"] == "Task exception was never retrieved"
+    assert "secret" not in json.dumps(written)

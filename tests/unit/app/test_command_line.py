@@ -142,6 +142,12 @@ def test_the_demo_listens_on_this_machine_only(tmp_path: Path) -> None:
     assert "loopback only" in done.stderr
 
 
+def test_the_demo_set_by_the_environment_is_on_this_machine_only_too(tmp_path: Path) -> None:
+    done = run("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path), PA_DEMO="true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "loopback only" in done.stderr
+
+
 def test_help_lists_every_setting() -> None:
     shown = run("serve", "--help").stdout
     for name in Settings.model_fields:

@@ -19,6 +19,7 @@ CALLERS_FAULT = {
     "NotAuthenticated": 401,
     "Forbidden": 403,
     "NotFound": 404,
+    "TooSlow": 408,
     "Conflict": 409,
     "PrefetchMissing": 412,
     "TooLarge": 413,

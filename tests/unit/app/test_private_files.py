@@ -1,0 +1,40 @@
+"""The files that hold patient data are their owner's alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.app.parts import database_url
+from service.settings import Settings
+from service.store.sql import open_store
+from tests.contract.cases import acceptance, case
+
+
+@pytest.fixture
+def _lax() -> Iterator[None]:
+    """The mask of a system that gives everybody everything."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_lax")
+async def test_a_new_database_and_its_folder_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    store = open_store(database_url(Settings(), folder))
+    await store.accept(acceptance(case(1)))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+    await store.close()
+    assert modes == {"data": 0o700, "service.db": 0o600, "service.db-wal": 0o600, "service.db-shm": 0o600}
+
+
+async def test_a_database_that_is_there_keeps_what_its_operator_gave_it(tmp_path: Path) -> None:
+    file = tmp_path / "service.db"
+    file.touch()
+    file.chmod(0o640)
+    await open_store(f"sqlite:///{file}").close()
+    assert file.stat().st_mode & 0o777 == 0o640
