@@ -4,7 +4,8 @@
 
 The call comes without prefetch: patient, coverage (with its payer), two medications and the prescriber are read from
 a FHIR server that takes MILLISECONDS for each answer. Client, service and FHIR server are processes of their own on
-this machine and speak over sockets. Prints what comes on top of one such read by the same client, made right before
+this machine and speak over sockets; the FHIR server does no more than answer, so that its own work for five reads at
+once is not taken for the service's. Prints what comes on top of one such read by the same client, made right before
 the call; the service may add 10 ms. Then the same with the card that tells of the chart: once for an order that names
 its drug itself, where all is read at once, and once for one that refers to its Medication, where the chart is read in
 a second round, when it is known what is ordered. Without DATABASE_URL, the service keeps a SQLite file.
@@ -30,10 +31,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from service.app.compose import create_app
 from service.settings import Settings
@@ -105,15 +102,35 @@ def _serve(app: Any, listening: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
+class _Fhir(asyncio.Protocol):
+    """One connection. Every request is a GET; each is answered after `delay` seconds, whatever else is asked."""
+
+    def __init__(self, held: dict[bytes, bytes], delay: float) -> None:
+        self._held = held
+        self._delay = delay
+        self._received = b""
+        self._write: Callable[[bytes], None] = lambda _answer: None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._write = transport.write if isinstance(transport, asyncio.Transport) else self._write
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self._received = (self._received + data).split(b"\r\n\r\n")
+        for request in requests:
+            path = request.split(b" ", 2)[1].partition(b"?")[0].removeprefix(b"/fhir/")
+            asyncio.get_running_loop().call_later(self._delay, self._write, self._held.get(path, self._held[b""]))
+
+
 def _serve_fhir(listening: socket.socket, delay: float) -> None:
-    held = _held()
-    nothing = b'{"resourceType": "Bundle", "type": "searchset"}'
+    answers = {**_held(), "": b'{"resourceType": "Bundle", "type": "searchset"}'}
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nContent-Length: %d\r\n\r\n"
+    whole = {path.encode(): head % len(body) + body for path, body in answers.items()}
 
-    async def answer(request: Request) -> Response:
-        await asyncio.sleep(delay)
-        return Response(held.get(request.path_params["path"], nothing), media_type="application/fhir+json")
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(lambda: _Fhir(whole, delay), sock=listening)
+        await server.serve_forever()
 
-    _serve(Starlette(routes=[Route("/fhir/{path:path}", answer)]), listening)
+    asyncio.run(serve())
 
 
 def _serve_payer(listening: socket.socket, database: str) -> None:
