@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator
 
 from service.access.jwks import Keys, UnusableKey, registered_keys
 from service.access.scopes import parse_scope
@@ -17,6 +16,7 @@ from service.errors import InvalidPolicy, ServiceError
 from service.fhir.json import decode
 from service.policy.case import ClientId
 from service.ports import Caller
+from service.toml_file import read_toml
 
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20
@@ -105,14 +105,7 @@ def load_clients(path: Path | None) -> Clients:
     """Reads the file; no path, no clients. InvalidPolicy names the file, the place and what is wrong there."""
     if path is None:
         return _register((), "")
-    try:
-        read = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise InvalidPolicy(f"{path.name}: the file of registered clients cannot be read.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidPolicy(f"{path.name}: not TOML: {error}") from None
-    except ValidationError as error:
-        raise InvalidPolicy(f"{path.name}: {_faults(error)}") from None
+    read = read_toml(path, _File, "the file of registered clients")
     return _register((_client(entry, path) for entry in read.client), path.name)
 
 
@@ -159,10 +152,3 @@ def _key_file(path: Path, where: str) -> Any:
         return decode(path.read_bytes(), max_bytes=_MAX_BYTES, max_depth=_MAX_DEPTH)
     except (OSError, ServiceError):
         raise InvalidPolicy(f"{where}: {path.name} is not a readable JSON Web Key Set.") from None
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False)
-    )

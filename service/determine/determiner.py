@@ -131,7 +131,7 @@ def _decided(
 
 def _not_covered(line: RequestLine) -> LineDetermination:
     text = "No loaded policy names this service: a reviewer decides."
-    return _undecided(line, Outcome.NOT_COVERED_BY_POLICY, Obstacle("no-policy", text))
+    return undecided(line, Outcome.NOT_COVERED_BY_POLICY, Obstacle("no-policy", text))
 
 
 def _no_revision(line: RequestLine, match: Match) -> LineDetermination:
@@ -139,10 +139,11 @@ def _no_revision(line: RequestLine, match: Match) -> LineDetermination:
         f"No revision of the {match.title} policy is loaded for the first service date: "
         f"the policy takes effect on {match.earliest.isoformat()}."
     )
-    return _undecided(line, Outcome.PENDED, Obstacle("no-revision", text))
+    return undecided(line, Outcome.PENDED, Obstacle("no-revision", text))
 
 
-def _undecided(line: RequestLine, outcome: Outcome, obstacle: Obstacle) -> LineDetermination:
+def undecided(line: RequestLine, outcome: Outcome, obstacle: Obstacle) -> LineDetermination:
+    """A line that no policy was asked about: the outcome has the obstacle as its one reason."""
     return LineDetermination(
         sequence=line.sequence,
         code=line.code,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,11 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.ehr.app_key import AppKey, UnusableKeyFile, load_key
 from service.errors import InvalidPolicy
+from service.toml_file import read_toml
 
 # What a DTR app asks for: identity and context (DTR 2.2.0, SMART launch), the chart, its own response with the
 # documents that go with it, the order.
@@ -138,16 +138,7 @@ def load_registrations(path: Path | None) -> Registrations:
     """Reads the file; no path, no EHRs. InvalidPolicy names the file, the place and what is wrong there."""
     if path is None:
         return registrations(())
-    try:
-        read = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise InvalidPolicy(f"{path.name}: the file of registered EHRs cannot be read.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidPolicy(f"{path.name}: not TOML: {error}") from None
-    except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False)
-        told = "; ".join(f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in faults)
-        raise InvalidPolicy(f"{path.name}: {told}") from None
+    read = read_toml(path, _File, "the file of registered EHRs")
     payer = PayerAccount(read.payer.client_id, _key(read.payer.key_file, path)) if read.payer else None
     return registrations((_issuer(entry, path) for entry in read.issuer), payer)
 

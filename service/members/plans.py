@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -26,6 +24,7 @@ from service.policy.dates import DatePeriod
 from service.policy.enrollment import Benefits, Plan
 from service.policy.membership import Waiver
 from service.policy.model import DrugCode
+from service.toml_file import read_toml
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 _Hcpcs = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{5}$")]
@@ -77,14 +76,7 @@ class _File(_Strict):
 
 def load_benefits(path: Path, policies: Collection[str]) -> Benefits:
     """Reads the file; `policies` are the ids that a waiver may name. InvalidPolicy names every place and fault."""
-    try:
-        read = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise InvalidPolicy(f"{path.name} cannot be read.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidPolicy(f"{path.name}: not TOML: {error}") from None
-    except ValidationError as error:
-        raise InvalidPolicy(f"{path.name}: {'; '.join(_faults(error))}") from None
+    read = read_toml(path, _File, "the file of plans and waivers")
     faults = list(_contradictions(read, policies))
     if faults:
         raise InvalidPolicy(f"{path.name}: {'; '.join(faults)}")
@@ -119,8 +111,3 @@ def _has_check_digit(npi: str) -> bool:
         value = int(digit) * (2 if place % 2 else 1)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
-
-
-def _faults(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_input=False, include_url=False):
-        yield f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from service.errors import InvalidPolicy
 from service.pas.elements import codings, listed, object_of, text_of
 from service.policy.case import Urgency
 from service.ports import Resource
 from service.settings import Settings
+from service.toml_file import read_toml
 
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 _Code = Annotated[str, StringConstraints(pattern=r"^[^|\s]+\|[^|\s]+$", max_length=500)]
@@ -106,15 +106,7 @@ def load_deadlines(path: Path | None) -> Deadlines:
     """Read the file of the setting PA_DUE_HOURS. InvalidPolicy, at start, when it cannot be read as one."""
     if path is None:
         return Deadlines()
-    try:
-        read = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError):
-        raise InvalidPolicy(f"{path.name}: the file of deadlines (PA_DUE_HOURS) cannot be read.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidPolicy(f"{path.name}: not TOML: {error}") from None
-    except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise InvalidPolicy(f"{path.name}: {places}") from None
+    read = read_toml(path, _File, "the file of deadlines (PA_DUE_HOURS)")
     return Deadlines(tuple(_line_of_business(entry, path) for entry in read.line_of_business))
 
 

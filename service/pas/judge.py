@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from service.determine.determiner import undecided
 from service.determine.obstacles import first_service
 from service.determine.request import PriorAuthRequest, Receipt, RequestLine
 from service.errors import ServiceError
@@ -148,19 +149,4 @@ def held(line: LineDetermination, obstacle: Obstacle) -> LineDetermination:
 
 
 def _all(lines: Sequence[RequestLine], outcome: Outcome, obstacle: Obstacle) -> Determination:
-    return Determination(
-        tuple(
-            LineDetermination(
-                sequence=line.sequence,
-                code=line.code,
-                decision=Decision(outcome, RULES, (obstacle.text,)),
-                period=None,
-                policy=None,
-                pathway=None,
-                findings=(),
-                obstacles=(obstacle,),
-                notes=(obstacle.text,),
-            )
-            for line in lines
-        )
-    )
+    return Determination(tuple(undecided(line, outcome, obstacle) for line in lines))
