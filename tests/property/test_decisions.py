@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from hypothesis import HealthCheck, given, settings
@@ -121,3 +121,113 @@ def _age(rules: Rules, born: str, serviced: date) -> Status:
         rules, {"birth-date": born}, birth_date="", serviced=day, created=(serviced - timedelta(days=1)).isoformat()
     )
     return line.findings[0].status
+
+
+# --- what the policy and the contract say, written a second time and by hand: nothing else may be approved
+
+_SERVICED: Final = st.dates(date(2026, 3, 25), date(2027, 12, 10))
+_RECEIVED: Final = date(2026, 12, 1)
+_ANSWER: Final = st.sampled_from((True, True, True, None, False))
+# By part of a request, what it may be; the first is as the policy wants it.
+_PARTS: Final[dict[str, tuple[Any, st.SearchStrategy[Any]]]] = {
+    **dict.fromkeys(_BOOLEANS, (True, _ANSWER)),
+    "female-of-reproductive-potential": (False, st.sampled_from((True, True, False, None))),
+    "contraception-counseling": (None, st.sampled_from((True, True, False, None))),
+    "answered_birth": (
+        date(1958, 2, 3),
+        st.dates(date(2008, 1, 1), date(2010, 1, 1)) | st.sampled_from((date(2008, 12, 4), date(2008, 12, 5), None)),
+    ),
+    "recorded_birth": ("as answered", st.sampled_from(("as answered", date(1958, 2, 3), date(1960, 1, 1), None))),
+    "serviced": (date(2026, 12, 4), _SERVICED),
+    "diagnoses": (
+        ["C34.90"],
+        st.lists(st.sampled_from(("C34.90", "c34.11", "C50.911", "C79.31", "Z51.11")), max_size=3),
+    ),
+    "quantity": (61, st.sampled_from((1, 0.5, 0, -1, None))),
+    "unit": ("unit", st.sampled_from(("mg", "bucket", None))),
+    "age_of_answers": (0, st.sampled_from((1, 90, 91, -1, -2))),
+    "status": ("completed", st.sampled_from(("amended", "in-progress"))),
+    "automatic": ([], st.lists(st.sampled_from(_LINK_IDS), max_size=2, unique=True)),
+    "coverage": (
+        {},
+        st.sampled_from(
+            ({"status": "draft"}, {"period": {"end": "2026-12-31"}}, {"period": {"start": "2026-12-04"}})
+        ),
+    ),
+    "order": (None, st.sampled_from(({}, {"status": "cancelled"}, {"doNotPerform": True}))),
+}
+
+
+@st.composite
+def _requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A request in which up to four parts are anything; requests in which all parts are would hardly ever be fine."""
+    changed = draw(st.lists(st.sampled_from(sorted(_PARTS)), max_size=4, unique=True))
+    found = {name: draw(any_of) if name in changed else good for name, (good, any_of) in _PARTS.items()}
+    asked = (*_BOOLEANS, "female-of-reproductive-potential", "contraception-counseling")
+    return {**found, "answers": {name: found[name] for name in asked}}
+
+
+def _may_be_approved(asked: dict[str, Any]) -> bool:
+    answers, serviced = asked["answers"], asked["serviced"]
+    alone = {"step-up-dosing", "neurotoxicity-monitoring", "contraception-counseling"} & set(asked["automatic"])
+    said = {name: None if name in alone else value for name, value in answers.items()}
+    answered, recorded = asked["answered_birth"], _recorded(asked)
+    born = answered or recorded
+    lung = not asked["diagnoses"] or any(code.upper().startswith("C34") for code in asked["diagnoses"])
+    period = asked["coverage"].get("period", {})
+    return (
+        asked["status"] != "in-progress"
+        and -1 <= asked["age_of_answers"] <= 90
+        and born is not None
+        and recorded in {None, born}
+        and serviced >= born.replace(year=born.year + 18)
+        and all(said[name] is True for name in _BOOLEANS)
+        and lung
+        and (
+            said["female-of-reproductive-potential"] is False
+            or (said["female-of-reproductive-potential"] is True and said["contraception-counseling"] is True)
+        )
+        and date(2026, 4, 1) <= serviced <= date(2027, 12, 1)
+        and (asked["quantity"] or 0) > 0
+        and asked["unit"] in {"unit", "mg"}
+        and "status" not in asked["coverage"]
+        and period.get("start", "") <= serviced.isoformat() <= period.get("end", "9999")
+        and not asked["order"]
+    )
+
+
+def _recorded(asked: dict[str, Any]) -> date | None:
+    found: date | None = (
+        asked["answered_birth"] if asked["recorded_birth"] == "as answered" else asked["recorded_birth"]
+    )
+    return found
+
+
+@settings(_QUICK, max_examples=400)
+@given(_requests())
+def test_exactly_what_the_policy_allows_is_approved(rules: Rules, asked: dict[str, Any]) -> None:
+    """No combination buys an approval, and none that is due is withheld."""
+    answers = {name: value for name, value in asked["answers"].items() if value is not None}
+    if asked["answered_birth"] is not None:
+        answers["birth-date"] = asked["answered_birth"].isoformat()
+    line = decide(
+        rules,
+        answers,
+        birth_date=_recorded(asked) or "",
+        serviced=asked["serviced"],
+        created=_RECEIVED,
+        received=datetime(_RECEIVED.year, _RECEIVED.month, _RECEIVED.day, 12, tzinfo=UTC),
+        authored=_RECEIVED - timedelta(days=asked["age_of_answers"]),
+        diagnoses=asked["diagnoses"],
+        quantity=asked["quantity"],
+        unit=asked["unit"],
+        response_status=asked["status"],
+        automatic=asked["automatic"],
+        coverage=asked["coverage"],
+        order=asked["order"],
+    )
+    assert (line.outcome is Outcome.APPROVED) is _may_be_approved(asked), line.notes
+    if line.period is not None:
+        start: date = asked["serviced"]
+        assert line.period.start == start
+        assert line.period.end + timedelta(days=1) == start.replace(year=start.year + 1)
