@@ -47,11 +47,27 @@ def test_a_complete_chart_takes_three_answers_to_approval(user: User) -> None:
     assert user.clicks <= 6
     assert user.violations() == []
     print(f"complete chart: 9 questions, 6 from the chart, 3 answers, {user.clicks} clicks from launch to decision")
+    assert user.page.get_by_role("button", name="Send the request").is_disabled()
+    user.page.get_by_role("link", name="Patient:").hover()
+    assert user.violations() == []
     (response,) = user.saved("approves-at-once")
     assert response["status"] == "completed"
     assert origins(response["item"]) == dict.fromkeys(FILLED, "auto-client") | dict.fromkeys(THREE, "manual")
     order = user.context.request.get(f"{user.address}/demo/fhir/MedicationRequest/approves-at-once-order").text()
     assert '"satisfied-pa-id"' in order
+
+
+def test_a_page_that_is_loaded_again_still_shows_the_decision(user: User) -> None:
+    opened(user, "male")
+    for link_id in ("step-up-dosing", "neurotoxicity-monitoring"):
+        user.answer(link_id, "true")
+    user.send()
+    number = user.page.locator("#authorization-number").inner_text()
+    user.page.reload()
+    user.page.wait_for_selector("html[data-ready]")
+    assert user.page.locator("#authorization-number").inner_text() == number
+    assert user.page.get_by_role("button", name="Send the request").is_disabled()
+    assert user.violations() == []
 
 
 def test_tokens_never_reach_the_browser(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ _WORDS: Final = {
 }
 _UNKNOWN: Final = ("unknown", "No decision")
 _ERROR: Final = ("error", "Could not be processed")
+_INSTANT: Final = re.compile(r"\b(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Note:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`status` is a word for styling and tests, `label` what is shown; `errors` where nothing was decided.
+
+    `notes` are what the line points to; `remarks` the others, and deadlines, as those are nothing that is missing.
 
     `reference` is the payer's own number for a request that is not (yet) authorized. `case_id` names the
     ClaimResponse.
@@ -60,7 +64,9 @@ def read_decision(bundle: Json) -> Decision:
     status, label = _status(response, line)
     period = response.get("preAuthPeriod") or _extension(line, canonical.PAS_ITEM_PERIOD).get("valuePeriod", {})
     numbered = set(line.get("noteNumber", ()))
-    notes = [Note(note.get("number", 0), note.get("text", "")) for note in response.get("processNote", ())]
+    said = [(note.get("number", 0), str(note.get("text", ""))) for note in response.get("processNote", ())]
+    notes = [Note(number, _INSTANT.sub(r"\1, \2 UTC", text)) for number, text in said]
+    missing = {number for number, text in said if number in numbered and not _INSTANT.search(text)}
     return Decision(
         case_id=response.get("id", ""),
         status=status,
@@ -69,8 +75,8 @@ def read_decision(bundle: Json) -> Decision:
         reference=_extension(line, canonical.PAS_ADMINISTRATION_REFERENCE).get("valueString"),
         start=period.get("start"),
         end=period.get("end"),
-        notes=tuple(note for note in notes if note.number in numbered),
-        remarks=tuple(note for note in notes if note.number not in numbered),
+        notes=tuple(note for note in notes if note.number in missing),
+        remarks=tuple(note for note in notes if note.number not in missing),
         errors=tuple(_error_text(error) for error in response.get("error", ())),
     )
 

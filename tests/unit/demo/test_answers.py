@@ -38,6 +38,13 @@ def test_notes_that_the_line_points_to_are_apart_from_the_rest() -> None:
     assert [note.text for note in decision.remarks] == ["By the way."]
 
 
+def test_a_deadline_is_told_as_people_read_it_and_is_nothing_that_is_missing() -> None:
+    answer = claim_response("A4", processNote=[{"number": 1, "text": "A decision is due by 2026-11-25T22:48:04Z."}])
+    decision = read_decision(answer)
+    assert decision.notes == ()
+    assert [note.text for note in decision.remarks] == ["A decision is due by 2026-11-25, 22:48 UTC."]
+
+
 def test_an_error_is_told_in_its_words() -> None:
     response = {"resourceType": "ClaimResponse", "outcome": "error", "error": [{"code": {"text": "No such payer."}}]}
     decision = read_decision(bundle("collection", [entry(None, response)]))

@@ -152,6 +152,9 @@ const next = async () => {
   return told ? "" : "One moment.";
 };
 
+// What is approved needs no second request.
+const approved = (button) => button.id === "send" && decision.querySelector("[data-status=approved]") !== null;
+
 const busy = (button, act) => async () => {
   button.disabled = true;
   message.textContent = "One moment.";
@@ -160,7 +163,7 @@ const busy = (button, act) => async () => {
   } catch (error) {
     message.textContent = error.message;
   }
-  button.disabled = false;
+  button.disabled = approved(button);
 };
 
 const save = async () => {
@@ -220,7 +223,7 @@ for (const name of ["input", "change", "click", "keyup", "focusout"]) {
   );
 }
 for (const button of buttons) {
-  button.disabled = false;
+  button.disabled = approved(button);
 }
 const [fresh] = content.fresh.flatMap(itemsOf);
 fresh?.querySelector("input, textarea, select, button")?.focus();
