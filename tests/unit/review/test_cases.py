@@ -309,7 +309,8 @@ async def test_each_line_is_decided_by_itself(console: Console) -> None:
     )
     async with console.browser("cora") as browser:
         page = words((await browser.get(f"/review/cases/{case.id}")).text)
-        assert "No loaded policy covers this line" in page
+        assert "No criteria of a policy were evaluated for this line." in page
+        assert "No loaded policy names this service" in page
         await send(browser, case.id, "decide", verdict_1="approve")
         first = await console.case(case.id)
         assert (first.outcome, first.held_by) == (Outcome.PENDED, "cora")
