@@ -125,7 +125,7 @@ def _age(rules: Rules, born: str, serviced: date) -> Status:
 
 # --- what the policy and the contract say, written a second time and by hand: nothing else may be approved
 
-_SERVICED: Final = st.dates(date(2026, 3, 25), date(2027, 12, 10))
+_SERVICED: Final = st.dates(date(2026, 1, 1), date(2028, 12, 31))
 _RECEIVED: Final = date(2026, 12, 1)
 _ANSWER: Final = st.sampled_from((True, True, True, None, False))
 # By part of a request, what it may be; the first is as the policy wants it.
