@@ -148,6 +148,16 @@ def test_the_demo_set_by_the_environment_is_on_this_machine_only_too(tmp_path: P
     assert "loopback only" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("members", "status")])
+def test_settings_that_do_not_fit_are_named_without_what_they_hold(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, "--data", str(tmp_path), PA_CQL_SECONDS="soonest", PA_DUE_HOURS_OTHER_STANDARD="-12345")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "PA_CQL_SECONDS: " in done.stderr
+    assert "PA_DUE_HOURS_OTHER_STANDARD: Input should be greater than 0." in done.stderr
+    for part in ("soonest", "12345", "Traceback"):
+        assert part not in done.stderr
+
+
 def test_help_lists_every_setting() -> None:
     shown = run("serve", "--help").stdout
     for name in Settings.model_fields:
