@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from playwright.sync_api import Route
 
 from service.dtr.app.stamping import origins
 from tests.browser.conftest import User
@@ -116,6 +117,25 @@ def test_what_is_added_while_the_payer_reviews_goes_to_the_same_request(user: Us
     user.page.get_by_role("button", name="Send without these answers").click()
     assert user.decision() == "pended"
     assert user.page.locator("#case-number").inner_text() == number
+
+
+@pytest.mark.parametrize("broken", ["abort", "proxy"])
+def test_a_server_that_cannot_be_reached_is_said_in_plain_words_and_nothing_is_lost(user: User, broken: str) -> None:
+    opened(user, "male")
+    user.answer("step-up-dosing", "true")
+    page = "<html>502 Bad Gateway</html>"
+    there = user.page.locator('[id="step-up-dosing/1/1|true"]')
+
+    def fail(route: Route) -> None:
+        route.abort() if broken == "abort" else route.fulfill(status=502, content_type="text/html", body=page)
+
+    user.context.route("**/draft", fail)
+    user.page.get_by_role("button", name="Save as draft").click()
+    user.page.locator("#message", has_text="could not be reached. Your answers are still on this page").wait_for()
+    assert there.locator("input").is_checked()
+    user.context.unroute("**/draft", fail)
+    user.page.get_by_role("button", name="Save as draft").click()
+    user.page.locator("#message", has_text="Saved in the EHR").wait_for()
 
 
 def test_records_that_disagree_are_left_to_the_user(user: User) -> None:

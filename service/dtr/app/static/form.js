@@ -18,13 +18,20 @@ const linkIdOf = (item) => item.id.replace(/^item-/, "").replace(/(\/\d+)+$/, ""
 const posted = () => ({ item: answers(), dropped: [...dropped] });
 const itemsOf = (linkId) => [...form.querySelectorAll("lhc-item")].filter((item) => linkIdOf(item) === linkId);
 
+const UNREACHED = "The server could not be reached. Your answers are still on this page: try again in a moment.";
+
+// What a network or a proxy in between says is nothing for a user.
 const ask = async (name, body) => {
   const response = await fetch(`${visit}/${name}`, {
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": csrf },
     body: JSON.stringify(body),
+  }).catch(() => {
+    throw new Error(UNREACHED);
   });
-  const told = await response.json();
+  const told = await response.json().catch(() => {
+    throw new Error(UNREACHED);
+  });
   if (!response.ok && response.status !== 422) {
     throw new Error(told.error ?? "The server could not do it. Try again in a moment.");
   }
