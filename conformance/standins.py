@@ -2,8 +2,10 @@
 
 A stand-in says where an extension may stand and what types its value has: no more. Sources: [E] HL7 FHIR Extensions
 (github.com/HL7/fhir-extensions, input/definitions, b8500f5); [X] FHIR R5's element of that name, as its cross-version
-extension carries it; [S] Subscriptions R5 Backport 1.1.0 (github.com/HL7/fhir-subscription-backport-ig,
-input/fsh/BackportSubscription.fsh, 039ff23); [U] US Core's page of the value set "Birth Sex".
+extension carries it: the types that R4 lacks, at the nearest element (HL7's hl7.fhir.uv.xver-r5.r4 0.1.0);
+[S] Subscriptions R5 Backport 1.1.0 (github.com/HL7/fhir-subscription-backport-ig, input/fsh/BackportSubscription.fsh,
+039ff23, and Capabilities.fsh, 0db0e6f); [U] US Core 6.1.0's page of the value set "Birth Sex", whose expansion has
+these five codes.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ EXTENSIONS: Final = (
     Extension(
         f"{_R5}CommunicationRequest.payload.content",
         ("CommunicationRequest.payload",),
-        ("Attachment", "Reference", "CodeableConcept"),
+        ("CodeableConcept",),
     ),
     # [S]
     Extension(f"{_BACKPORT}backport-filter-criteria", ("Subscription.criteria",), ("string",), repeats=True),
