@@ -53,7 +53,8 @@ async def review_orders(
         coverage = read_coverage(hook, records, payer.settings)
         call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
         answered = await answer_orders(orders, call, payer)
-        if hook.configuration.wants(COVERAGE_INFO):
+        if hook.configuration.wants(COVERAGE_INFO) or (caller.smart_launch_card and hook.configuration.wants(CLAIM)):
+            # An assertion id leaves with either of them, and leads to the form later on.
             answered = await _remembered(answered, orders, call, payer)
         advised = [answer.advised for answer in answered if answer.advised]
         if read is not None and hook.configuration.wants(CLAIM):

@@ -40,19 +40,26 @@ def read_context(fhir_context: Any, app_context: Any) -> LaunchContext:
     """fhirContext goes first; what it does not say, appContext may.
 
     One system sends fhirContext as JSON in a string; appContext is JSON, or encoded like a query, by habit:
-    questionnaire, order (a reference, or the order itself as JSON), coverage, response.
+    questionnaire, order (a reference, or the order itself as JSON), coverage, response. CRD's own SMART cards use
+    the names that launchers of CRD clients read: orderRef, coverageRef, coverageAssertionId, a list of forms.
     """
     by_type: dict[str, str] = {}
     for reference in _references(fhir_context):
         by_type.setdefault(_slot(reference), reference)
     said = _app_context(app_context)
     return LaunchContext(
-        order=by_type.get("order") or _order(said.get("order") or said.get("request")),
-        coverage=by_type.get("Coverage") or _text(said.get("coverage")),
+        order=by_type.get("order") or _order(_first(said, "orderRef", "order", "request")),
+        coverage=by_type.get("Coverage") or _text(_first(said, "coverageRef", "coverage")),
         response=by_type.get("QuestionnaireResponse") or _text(said.get("response")),
-        questionnaire=_text(said.get("questionnaire") or said.get("template")),
-        assertion=_text(said.get("context") or said.get("coverage-assertion-id")),
+        questionnaire=_text(_first(said, "questionnaire", "template")),
+        assertion=_text(_first(said, "coverageAssertionId", "context", "coverage-assertion-id")),
     )
+
+
+def _first(said: Mapping[str, Any], *names: str) -> Any:
+    """What is said under the first of the names that says anything; of a list, its first member."""
+    found = next((value for name in names if (value := said.get(name))), None)
+    return found[0] if isinstance(found, list) else found
 
 
 def _references(fhir_context: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from starlette.requests import Request
 
+from service.dtr.app.context import LaunchContext, read_context
 from service.ports import Caller
 from service.settings import Settings
 from tests.unit.crd.conftest import Endpoint
@@ -41,6 +42,25 @@ async def test_clients_that_launch_get_a_card_for_each_order(launcher: Endpoint)
             "questionnaire": [f"{INITIAL_FORM}|1.0.0"],
         }
         assert "suggestions" not in card
+
+
+async def test_what_a_card_says_is_read_by_the_app_that_it_opens(launcher: Endpoint) -> None:
+    response = await launcher.call(request())
+    (link,) = response["cards"][1]["links"]
+    (assertion,) = said(response)["coverage-assertion-id"]
+    read = LaunchContext("MedicationRequest/mr1", "Coverage/cov1", None, f"{INITIAL_FORM}|1.0.0", assertion)
+    assert read_context(None, link["appContext"]) == read_context([], json.loads(link["appContext"])) == read
+
+
+@pytest.mark.requirement("found-11")
+async def test_an_assertion_that_leaves_with_a_card_alone_is_kept(launcher: Endpoint) -> None:
+    body = {**request(), "extension": {"davinci-crd.configuration": {"coverage-info": False}}}
+    response = await launcher.call(body)
+    assert response["systemActions"] == []
+    (link,) = response["cards"][1]["links"]
+    kept = await launcher.store.assertion(json.loads(link["appContext"])["coverageAssertionId"])
+    assert kept is not None
+    assert kept.order_reference == "MedicationRequest/mr1"
 
 
 async def test_an_order_without_an_id_is_launched_without_a_reference_to_it(launcher: Endpoint) -> None:

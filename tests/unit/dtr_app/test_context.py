@@ -30,6 +30,7 @@ def test_fhir_context_goes_before_app_context() -> None:
         urlencode({"order": ORDER, "coverage": COVERAGE}),
         json.dumps({"order": ORDER, "coverage": COVERAGE}),
         {"request": ORDER, "coverage": COVERAGE},
+        json.dumps({"orderRef": ORDER, "coverageRef": COVERAGE, "questionnaire": []}),
         urlencode({"order": json.dumps({"resourceType": "MedicationRequest", "id": "1"}), "coverage": COVERAGE}),
     ],
 )
@@ -42,6 +43,8 @@ def test_a_draft_and_a_form_may_be_named() -> None:
     assert (said.response, said.questionnaire) == ("QuestionnaireResponse/3", "https://payer.example.org/q|1")
 
 
-@pytest.mark.parametrize("odd", [None, "", "%%%", "[", 7, {}, [None, 7, {"reference": 7}], {"order": 7}, "order=x"])
+@pytest.mark.parametrize(
+    "odd", [None, "", "%%%", "[", 7, {}, [None, 7, {"reference": 7}], {"order": 7}, "order=x", {"orderRef": [7]}]
+)
 def test_what_says_nothing_means_nothing(odd: Any) -> None:
     assert read_context(odd, odd) == LaunchContext()
