@@ -18,7 +18,8 @@ from service.fhir.canonical import (
     X12_LEVEL_OF_SERVICE,
     X12_REVIEW_ACTION,
 )
-from service.policy.decision import Outcome
+from service.pas.administrative import EXCLUDED, NOT_COVERED
+from service.policy.decision import Administrative, Decision, Outcome
 from service.policy.determination import Granted
 
 TABLE: Final = Path(__file__).with_name("x12.toml")
@@ -52,7 +53,7 @@ class X12Codes:
     """
 
     review_actions: Mapping[Outcome, tuple[str, str]]
-    decision_reasons: Mapping[Outcome, str]
+    decision_reasons: Mapping[str, str]
     rejects: Mapping[str, Reject]
     authorized_provider: str | None
     cancel: Codings
@@ -70,9 +71,21 @@ class X12Codes:
             code, display = self.fewer_units
         return code_concept(X12_REVIEW_ACTION, code, display)
 
-    def decision_reason(self, outcome: Outcome, text: str) -> Json:
-        """A reasonCode: the payer's code of list 886, and our text. LookupError where none is set (trap 20)."""
-        return concept({"system": X12_DECISION_REASON, "code": self.decision_reasons[outcome]}, text=text)
+    def reason_code(self, decision: Decision) -> str | None:
+        """The payer's code of list 886; None where none is set (trap 20).
+
+        What the plan's terms decided has the code of the term, and never the one for a person's judgement.
+        """
+        by = decision.by
+        name = by.code if isinstance(by, Administrative) else decision.outcome.value
+        return self.decision_reasons.get(name)
+
+    def decision_reason(self, decision: Decision) -> Json | None:
+        """A reasonCode: the payer's code, and the first reason in our words."""
+        code = self.reason_code(decision)
+        if code is None or not decision.reasons:
+            return None
+        return concept({"system": X12_DECISION_REASON, "code": code}, text=decision.reasons[0])
 
 
 def load_codes(path: Path | None = None) -> X12Codes:
@@ -83,7 +96,7 @@ def load_codes(path: Path | None = None) -> X12Codes:
         actions = table["review-action"]
         return X12Codes(
             review_actions={outcome: _action(actions[outcome.value]) for outcome in _DECIDED},
-            decision_reasons={Outcome(name): code for name, code in table["decision-reason"].items()},
+            decision_reasons={_reason(name): code for name, code in table["decision-reason"].items()},
             rejects={key: _reject(key, row) for key, row in table["reject"].items()},
             authorized_provider=table["entity"]["authorized-provider"] or None,
             cancel=_codings(X12_CERTIFICATION_TYPE, table["certification"]["cancel"]),
@@ -100,6 +113,11 @@ def load_codes(path: Path | None = None) -> X12Codes:
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, ValueError, TypeError) as fault:
         raise InvalidPolicy(f"{path.name} is not a complete table of X12 codes.") from fault
+
+
+def _reason(name: str) -> str:
+    """ValueError for what is neither an outcome nor a term of the plan."""
+    return name if name in {EXCLUDED.code, NOT_COVERED.code} else Outcome(name).value
 
 
 def _action(row: Mapping[str, str]) -> tuple[str, str]:

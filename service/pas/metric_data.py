@@ -148,7 +148,7 @@ def _items(found: Filed, story: Story, dependencies: PasDependencies) -> Iterato
             "finalResponseTime": (line.issued_at or found.case.decided_at).isoformat() if decided else None,
             "locationType": place,
             "result": _RESULTS.get(outcome),
-            "denialReason": codes.decision_reasons.get(outcome) if outcome is Outcome.DENIED else None,
+            "denialReason": codes.reason_code(line.determination.decision) if outcome is Outcome.DENIED else None,
         }
         yield {
             "item": {"coding": [coding(*one) for one in said]} if said else {"text": "no code"},

@@ -91,13 +91,12 @@ def adjudication(answered: Answered) -> Json:
     line, codes = answered.line, answered.rendering.codes
     outcome, granted = line.determination.outcome, line.determination.granted
     number = line.authorization_number
-    reasons = line.determination.decision.reasons
     # Its binding is required: a text alone would be no reasonCode. The words are the line's note in either case.
-    reason = reasons[0] if reasons and outcome in codes.decision_reasons else None
+    reason = codes.decision_reason(line.determination.decision)
     return reviewed(
         extension("number", valueString=number) if number else None,
         extension(PAS_REVIEW_ACTION_CODE, valueCodeableConcept=codes.review_action(outcome, granted)),
-        extension("reasonCode", valueCodeableConcept=codes.decision_reason(outcome, reason)) if reason else None,
+        extension("reasonCode", valueCodeableConcept=reason) if reason else None,
     )
 
 

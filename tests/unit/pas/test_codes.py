@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.app.compose import create_app
 from service.errors import InvalidPolicy
+from service.pas.administrative import EXCLUDED, NOT_COVERED
 from service.pas.codes import TABLE, load_codes
 from service.pas.numbers import authorization_number, reference_number
 from service.policy.case import CaseId
 from service.policy.dates import DatePeriod
-from service.policy.decision import Outcome
+from service.policy.decision import Administrative, Clinician, Decision, Outcome
 from service.policy.determination import Granted
 from service.settings import Settings
 
@@ -33,6 +35,24 @@ def test_an_incomplete_table_stops_the_start(tmp_path: Path, lost: str) -> None:
     broken.write_text("\n".join(line for line in lines if lost not in line))
     with pytest.raises(InvalidPolicy):
         load_codes(broken)
+
+
+def test_a_denial_by_the_plan_has_the_code_of_its_term_and_never_that_of_a_clinician(tmp_path: Path) -> None:
+    own = tmp_path / "x12.toml"
+    own.write_text(
+        TABLE.read_text().replace("[decision-reason]", '[decision-reason]\ndenied = "Y1"\nplan-excludes = "Y2"')
+    )
+    codes = load_codes(own)
+
+    def coded(by: Administrative | Clinician) -> Any:
+        return codes.decision_reason(Decision(Outcome.DENIED, by, ("Why.",)))
+
+    assert coded(Clinician("Dr. A", "1888888884", "207RH0003X"))["coding"][0]["code"] == "Y1"
+    assert coded(Administrative(EXCLUDED.code))["coding"][0]["code"] == "Y2"
+    assert coded(Administrative(NOT_COVERED.code)) is None
+    own.write_text(own.read_text().replace("plan-excludes =", "plan-exclude ="))
+    with pytest.raises(InvalidPolicy):
+        load_codes(own)
 
 
 def test_a_payers_own_table_replaces_ours(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ async def test_a_denial_has_a_reason_code_only_where_the_payer_has_set_one(payer
     rendering = Rendering(payer.settings, load_codes(), SHAPES["2.2.1"])
     plain = claim_response(case, received, rendering, "urn:profile")["item"][0]
     assert "reasonCode" not in action_of(plain)
-    with_code = replace(load_codes(), decision_reasons={Outcome.DENIED: "XX"})
+    with_code = replace(load_codes(), decision_reasons={"denied": "XX"})
     coded = claim_response(case, received, replace(rendering, codes=with_code), "urn:profile")["item"][0]
     assert action_of(coded)["reasonCode"] == {
         "coding": [{"system": "https://codesystem.x12.org/external/886", "code": "XX"}],
