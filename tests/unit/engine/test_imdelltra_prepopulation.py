@@ -174,6 +174,34 @@ async def test_stages_that_do_not_say_so_fill_nothing(chart: Evaluate, records: 
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "Non-extensive",
+        "Rule out extensive stage",
+        "Extensive stage (suspected)",
+        "Possible extensive stage",
+        "Extensive stage?",
+        "Limited vs. extensive stage",
+        "Limited versus extensive",
+        "Extensive stage ruled out",
+        "Stage IV unlikely",
+        "Stage IVA, unconfirmed",
+        "Without signs of extensive disease",
+        "Extensive disease excluded",
+        "r/o stage IV",
+    ],
+)
+async def test_a_stage_that_is_doubted_fills_neither_yes_nor_no(chart: Evaluate, words: str) -> None:
+    name = "Extensive Stage SCLC"
+    for record in ([condition(SCLC), staged(words)], [with_summary(words)]):
+        got = await chart(name, f"{name} Evidence", records=[PATIENT, *record])
+        assert got == {name: None, f"{name} Evidence": []}
+    # Nor does it stand against what a code says.
+    got = await chart(name, records=[PATIENT, condition(EXTENSIVE), staged(words)])
+    assert got[name] is True
+
+
+@pytest.mark.parametrize(
     ("records", "shown"),
     [
         ([condition(STAGE_3), condition(EXTENSIVE, named="y")], {"Condition/x", "Condition/y"}),
