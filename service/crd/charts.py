@@ -44,12 +44,13 @@ class Charts:
     async def records(self, loaded: LoadedPolicy, sent: Sequence[Resource], known: Records) -> tuple[Resource, ...]:
         """What came with the call and, where the EHR may be asked, what the policy's logic reads beside it.
 
-        A chart with holes may say what the whole one does not: then only what was sent counts.
+        A chart with holes may say what the whole one does not: then only what was sent counts. One that was read
+        whole and holds nothing says that every question is open.
         """
         self.begin(loaded)
         reading = self._reading.get(loaded.policy.ref)
-        found = await reading if reading else ChartRecords((), ())
-        if found.unread or not found.records:
+        found = await reading if reading else None
+        if found is None or found.unread:
             return tuple(sent)
         together: dict[str, Resource] = {}
         for record in (*sent, *known.all("Patient"), *found.records):

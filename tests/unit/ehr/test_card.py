@@ -76,6 +76,13 @@ async def test_the_record_is_read_for_the_card(card: Hook) -> None:
     assert left
 
 
+async def test_a_record_that_holds_nothing_leaves_the_questions_open(card: Hook) -> None:
+    with served(chart_of()) as server:
+        answered, _, left = (await card(server)).partition("Still to be answered")
+    assert "1958-02-03" in answered
+    assert f"- {SCLC}" in left
+
+
 async def test_somebody_elses_record_is_not(card: Hook) -> None:
     with served(chart_of(condition("Patient/p2"))) as server:
         assert f"{SCLC} yes" not in await card(server)
