@@ -42,10 +42,13 @@ def _first_line(message: str) -> str:
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Sends everything to standard error as JSON lines. uvicorn's access log is off: it would write raw paths."""
+    """Sends everything to standard error as JSON lines. uvicorn's access log is off: it would write raw paths.
+
+    Libraries that write addresses, statements or rows are kept quiet at every level.
+    """
     output = logging.StreamHandler()
     output.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[output], force=True)
-    for name in ("uvicorn.access", "httpx", "httpcore", "alembic"):
+    for name in ("uvicorn.access", "httpx", "httpcore", "aiohttp", "sqlalchemy", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
