@@ -51,6 +51,7 @@ from service import log
 from service.store.sql import open_store
 from tests.contract.cases import MEMBER, acceptance, case
 async def main():
+    logging.getLogger("sqlalchemy").setLevel(logging.DEBUG)
     log.set_up(logging.DEBUG)
     store = open_store("sqlite:///{tmp_path}/talkative.db")
     await store.accept(acceptance(case(1)))
