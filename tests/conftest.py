@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from service.app.parts import Rules, build_rules
 from service.catalog.registry import HOME
@@ -18,6 +19,10 @@ from service.settings import Settings
 
 SECOND_POLICY = HOME / "tests" / "data" / "second_policy"
 GUIDES = HOME.parent / "shared" / "ig"
+
+# A busy machine makes nothing wrong: no test of ours is a matter of time.
+settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _connect = socket.socket.connect
 

@@ -95,7 +95,7 @@ async def test_rs256_only_where_the_client_needs_it(tmp_path: Path) -> None:
     await tolerant.http.aclose()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(
     st.text(max_size=60)
     | st.lists(st.binary(max_size=40), min_size=3, max_size=3).map(
