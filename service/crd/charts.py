@@ -96,10 +96,15 @@ def _drafts(hook: HookCall) -> Iterator[Concerned]:
 
 
 async def with_charts(
-    advised: Sequence[Advised], call: Call, payer: Payer, source: tuple[ReadChart, Charts]
+    advised: Sequence[Advised], call: Call, payer: Payer, source: tuple[ReadChart | None, Charts]
 ) -> list[Advised]:
-    """Each order that was given a form, with what the patient's records say about it; each form is read once."""
+    """Each order that was given a form, with what the patient's records say about it; each form is read once.
+
+    As they are where no card is wanted that would say it, or nothing reads charts.
+    """
     read, charts = source
+    if read is None or not call.hook.configuration.wants(CLAIM):
+        return list(advised)
     sent = at_hand(call.hook, payer.check)
     views: dict[tuple[PolicyRef, Pathway], ChartView | None] = {}
     for each in advised:

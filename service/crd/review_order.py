@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,13 +53,14 @@ async def review_orders(
             return Reviewed({"cards": _cards((), hook, records, payer)})
         coverage = read_coverage(hook, records, payer.settings)
         call = Call(hook, caller, records, coverage, frozenset(order.reference for order in orders), now)
-        answered = await answer_orders(orders, call, payer)
-        if hook.configuration.wants(COVERAGE_INFO) or (caller.smart_launch_card and hook.configuration.wants(CLAIM)):
-            # An assertion id leaves with either of them, and leads to the form later on.
-            answered = await _remembered(answered, orders, call, payer)
-        advised = [answer.advised for answer in answered if answer.advised]
-        if read is not None and hook.configuration.wants(CLAIM):
-            advised = await with_charts(advised, call, payer, (read, charts))
+        given = await answer_orders(orders, call, payer)
+        # Side by side: the user waits for both, and neither needs the other.
+        answered, advised = await asyncio.gather(
+            _remembered(given, orders, call, payer),
+            with_charts(_advised(given), call, payer, (read, charts)),
+        )
+    if answered is not given:
+        advised = _advised(answered)
     return Reviewed(_response(answered, _cards(advised, hook, records, payer), hook), tuple(answered))
 
 
@@ -79,8 +81,18 @@ def _cards(advised: Sequence[Advised], hook: HookCall, records: Records, payer: 
     return given[: hook.configuration.max_cards]
 
 
+def _advised(answered: Sequence[Answered]) -> list[Advised]:
+    return [answer.advised for answer in answered if answer.advised]
+
+
 async def _remembered(answered: list[Answered], orders: Sequence[Order], call: Call, payer: Payer) -> list[Answered]:
-    """The answers, on disk; where that fails, answers that promise nothing (CRD 2.2.1 resp-43)."""
+    """The answers, on disk; where that fails, answers that promise nothing (CRD 2.2.1 resp-43).
+
+    Kept is what leaves: an assertion id does with coverage-information and with a SMART card, and leads to the form.
+    """
+    wants = call.hook.configuration.wants
+    if not (wants(COVERAGE_INFO) or (call.caller.smart_launch_card and wants(CLAIM))):
+        return answered
     try:
         await payer.store.save_assertions([answer.assertion for answer in answered if answer.action])
     except StoreFailed:

@@ -481,6 +481,7 @@ async def test_without_a_database_the_answer_promises_nothing(
         assert (told["covered"], told["pa-needed"]) == ([level], [level])
         assert "questionnaire" not in told
         assert "could not be read in time" in told["reason"][0]["text"]
+        assert not any("complete the prior authorization form" in card["summary"] for card in response["cards"])
     assert {record.message for record in caplog.records} == {
         "assertions could not be kept, so the orders were told that nothing can be said now",
         "a call could not be kept",
