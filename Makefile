@@ -6,7 +6,7 @@ NODE := tools/with-node.sh
 LFORMS := service/_assets/lforms/40.1.3
 ENGINE_SOURCES := $(wildcard service/engine/host/*.js) tools/build-engine.mjs
 
-.PHONY: run test install assets lint types contracts generated policies validate clean
+.PHONY: run test install assets checks lint types contracts generated policies validate clean
 
 run: install
 	$(PY) -m service serve --demo --data .data
@@ -59,8 +59,12 @@ policies: install
 validate: install assets
 	$(PY) -m conformance
 
+# Everything but the tests; a fault in one hides no other.
+checks: install
+	$(MAKE) --no-print-directory --keep-going lint types contracts generated policies
+
 # Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
-test: install lint types contracts generated policies
+test: checks
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
 clean:

@@ -37,6 +37,8 @@ _PRIMITIVES: Final[Mapping[str, re.Pattern[str]]] = {
     "markdown": re.compile(r"[\s\S]*\S[\s\S]*"),
 }
 _PATH: Final = "http://hl7.org/fhir/tools/StructureDefinition/"
+_REQUESTED: Final = "davinci-crd.requestedVersion"
+_NEWEST: Final = "2.2"
 _OPTIONS: Final = "davinci-crd.configuration-options"
 # crdver-1 wants a number after the dot that is not 0; the guide itself names 2.0 as a version (CRD 2.2.1, "found").
 _VERSION: Final = re.compile(r"[1-9]\d*\.[1-9]\d*|2\.0")
@@ -73,6 +75,10 @@ def judge_hooks(calls: Iterable[Call], package: Path) -> HookVerdict:
         else:
             hook = str(call.sent["hook"]) if call.sent else ""
             judged = [(f"{hook} answer", response_faults(call.answer, package))]
+            # The newest guide alone has models of cards; what an older client asked for has no suggestion.
+            newest = call.sent and str(call.sent.get("extension", {}).get(_REQUESTED)) == _NEWEST
+            cards = call.answer["cards"] if newest else ()
+            judged += [(f"{kind_of(card)} card", card_faults(card, package)) for card in cards]
         counts.update(kind for kind, _ in judged)
         faults += [f"{kind}: {fault}" for kind, found in judged for fault in found]
     return HookVerdict(counts, faults)
@@ -84,6 +90,19 @@ def response_faults(body: Json, package: Path) -> list[str]:
     faults = [*_faults(model, "CDSHooksResponse", body, package), *_constraints(body)]
     # json-empty-behavior "present": both lists are there, and empty where there is nothing.
     return [*faults, *(f"{name} is absent" for name in ("cards", "systemActions") if name not in body)]
+
+
+def kind_of(card: Json) -> str:
+    """The response type of a card of ours, as its model is called: its links tell."""
+    kinds = {link["type"] for link in card.get("links", ())}
+    if not kinds:
+        return "instructions"
+    return "launchSMART" if kinds == {"smart"} else "externalReference"
+
+
+def card_faults(card: Json, package: Path) -> list[str]:
+    """What is wrong with a card by the model of its own response type."""
+    return list(_faults(f"{BASE[:-4]}-{kind_of(card)}", "CDSHooksResponse", {"cards": [card]}, package))
 
 
 def discovery_faults(body: Json, package: Path) -> list[str]:

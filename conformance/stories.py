@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from conformance.launcher import launched_from_cards
 from conformance.people import VERDICTS, in_the_app, reviewed
 from conformance.recording import STORIES_PORT, Call, Json, Recorder
 from service.app.compose import create_app
@@ -66,6 +67,7 @@ async def everything() -> list[Call]:
             await _demo(http)
             for story in ("approves-at-once", "missing-progression", "renewal"):
                 await in_the_app(http, story, STORIES[story].answers)
+        await launched_from_cards(calls, _hook_requests())
         notices = [Call("POST", "/notification", None, 200, body) for _, body in subscriber.received]
     return calls + notices
 
@@ -214,12 +216,16 @@ async def _errors(http: httpx.AsyncClient, base: str) -> None:
 
 async def _hooks(http: httpx.AsyncClient) -> None:
     await http.get("/cds-services")
-    for request in sorted((GOLDEN / "crd").glob("*/request.json")):
-        body = json.loads(request.read_text())
+    for body in _hook_requests():
         await _post(http, f"/cds-services/{body['hook']}-crd", body)
         if body["hook"] == "encounter-discharge":
             await _post(http, "/cds-services/encounter-start-crd", {**body, "hook": "encounter-start"})
     await _post(http, "/cds-services/order-sign-crd", {"hook": "order-sign"})
+
+
+def _hook_requests() -> list[Json]:
+    """The golden requests, of every hook but encounter-start, in both versions."""
+    return [json.loads(request.read_text()) for request in sorted((GOLDEN / "crd").glob("*/request.json"))]
 
 
 async def _demo(http: httpx.AsyncClient) -> None:

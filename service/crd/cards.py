@@ -61,7 +61,7 @@ class _Shape:
 def cards(
     advised: Sequence[Advised], call: HookCall, settings: Settings, registry: PolicyRegistry, ids: Ids
 ) -> list[Json]:
-    """What to do first, what to read second; as many as the client wants, none of a kind that it switched off."""
+    """What to do first, what to read second; none of a kind that the client switched off."""
     shape = _Shape(call.version, settings, ids)
     wanted: list[Json] = []
     if call.configuration.wants(CLAIM):
@@ -69,7 +69,7 @@ def cards(
         wanted += _launches(advised, shape)
     if call.configuration.wants(GUIDELINE):
         wanted += _policy_pages(advised, shape)
-    return wanted[: call.configuration.max_cards]
+    return wanted
 
 
 def unread_orders(call: HookCall, settings: Settings, ids: Ids) -> list[Json]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conformance.hook_models import response_faults
+from conformance.hook_models import card_faults, kind_of, response_faults
 from conformance.judge import GUIDES
 from service.catalog.registry import HOME
 
@@ -47,3 +47,33 @@ def test_a_broken_answer_is_told(break_it: Callable[[Json], object]) -> None:
     body = copy.deepcopy(answer())
     break_it(body)
     assert response_faults(body, PACKAGE)
+
+
+def launching() -> Json:
+    """The first card as one that opens an app."""
+    card: Json = copy.deepcopy(answer()["cards"][0])
+    card["links"] = [{"label": "Open", "url": "https://x", "type": "smart", "appContext": "{}"}]
+    card["suggestions"] = [{"label": "I do", "uuid": card["uuid"]}]
+    card["selectionBehavior"] = "any"
+    return card
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in GOLDEN.iterdir() if folder.name.endswith("2.2")))
+def test_golden_cards_fit_the_model_of_their_kind(name: str) -> None:
+    for card in [*answer(name)["cards"], launching()]:
+        assert card_faults(card, PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "break_it"),
+    [
+        ("launchSMART", lambda card: card.pop("suggestions")),
+        ("launchSMART", lambda card: card["suggestions"][0].update(actions=[{"type": "create", "description": "x"}])),
+        ("externalReference", lambda card: card["links"][0].update(type="absolute")),
+    ],
+)
+def test_a_card_of_another_kind_is_told(kind: str, break_it: Callable[[Json], object]) -> None:
+    card = launching()
+    break_it(card)
+    assert kind_of(card) == kind
+    assert card_faults(card, PACKAGE)

@@ -147,7 +147,14 @@ async def test_every_order_gets_its_own_action(endpoint: Endpoint) -> None:
 )  # fmt: skip
 @pytest.mark.requirement("billopt-2", "billopt-3", "found-10", "resp-51")
 async def test_the_drug_is_known_by_any_of_its_names(endpoint: Endpoint, concept: Json) -> None:
-    order = medication_request(medicationCodeableConcept=concept)
+    for order in (medication_request(medicationCodeableConcept=concept), service_request(code=concept)):
+        assert said(await endpoint.call(request(order)))["pa-needed"] == ["auth-needed"]
+
+
+@pytest.mark.requirement("resp-51")
+async def test_what_a_medication_that_was_not_sent_is_called_says_what_it_is(endpoint: Endpoint) -> None:
+    named = {"reference": "Medication/m1", "display": "Zorvex 10 mg"}
+    order = medication_request(medicationCodeableConcept=None, medicationReference=named)
     assert said(await endpoint.call(request(order)))["pa-needed"] == ["auth-needed"]
 
 
