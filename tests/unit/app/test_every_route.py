@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +75,8 @@ def routes_of(routes: Sequence[BaseRoute], before: str = "") -> Iterator[tuple[s
 @pytest.fixture
 def app(rules: Rules, tmp_path: Path) -> FastAPI:
     """The service as it is when nothing is set but its address."""
-    return create_app(Settings(public_url=HERE), tmp_path, clock=FrozenClock(NOW), rules=rules)
+    settings = Settings(public_url=HERE)
+    return create_app(settings, tmp_path, clock=FrozenClock(NOW), rules=replace(rules, settings=settings))
 
 
 async def ask(app: FastAPI, method: str, template: str, headers: dict[str, str]) -> httpx.Response:
