@@ -23,14 +23,27 @@ from service.dtr.app.sessions import Sessions, Visit
 from service.ehr.address import Reach
 from service.ehr.issuers import Issuer, registrations
 from service.ehr.smart import SmartLaunch
+from service.ehr.writing import WritingEhr
 from service.settings import Settings
 from service.store.app_sessions import MemoryAppSessions
 from tests.doubles import CountingIds, FrozenClock
-from tests.unit.dtr_app.clinic import Clinic
+from tests.unit.dtr_app.clinic import ORDER, PATIENT, Clinic
 from tests.unit.dtr_app.test_opening import values
 from tests.unit.dtr_app.test_smart import ISS, NOW, Server
 
 FRAMES = "https://portal.example.org"
+
+
+class Ehrs:
+    """One chart behind every launch, and the tokens that it was read with."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self.clinic = clinic
+        self.tokens: list[str] = []
+
+    def open(self, _base: str, token: str) -> WritingEhr:
+        self.tokens.append(token)
+        return self.clinic.ehr()
 
 
 class App:
@@ -46,10 +59,12 @@ class App:
         codec = SealedCodec(passing_sealer(), registered, clinic.rules.registry)
         self.sessions = Sessions(MemoryAppSessions(), codec, clock)
         nothing: Any = None
+        self.ehrs = Ehrs(clinic)
+        ehrs: Any = self.ehrs
         opener = clinic.opener()
         around = Surroundings(
             launch=launch,
-            ehrs=nothing,
+            ehrs=ehrs,
             opener=opener,
             evaluator=clinic.rules.engine,
             payer=nothing,
@@ -117,6 +132,35 @@ async def test_pages_may_be_framed_by_registered_ehrs_alone(app: App) -> None:
     assert "script-src 'self';" in policy
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("life", "token"), [(300, "secret-access"), (20, "second")])
+async def test_tokens_that_are_about_to_end_are_renewed_before_the_chart_is_read(
+    app: App, life: int, token: str
+) -> None:
+    app.server.answer = {"expires_in": life, "patient": PATIENT}
+    async with app.browser() as client:
+        visit = await app.arrive(client)
+        app.server.answer = {"access_token": "second"}
+        page = await client.get(f"/dtr/forms/{visit.id}", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert ORDER in page.text
+    assert app.ehrs.tokens == [token]
+    assert token not in page.text
+
+
+async def test_leaving_ends_the_session_here_and_at_the_ehr(app: App) -> None:
+    app.server.configuration = {"revocation_endpoint": "https://ehr.example.org/revoke"}
+    async with app.browser() as client:
+        visit = await app.arrive(client)
+        page = f"/dtr/forms/{visit.id}"
+        unsigned = await client.post(f"{page}/leave", data={"csrf": "guessed"})
+        assert unsigned.status_code == 403
+        left = await client.post(f"{page}/leave", data={"csrf": visit.csrf})
+        assert left.status_code == 200
+        assert app.server.asked[-1].url.path == "/revoke"
+        assert app.server.form()["token"] == "secret-refresh"
+        assert (await client.get(page)).status_code == 403
 
 
 async def test_a_form_is_picked_from_those_of_the_order_alone(app: App) -> None:

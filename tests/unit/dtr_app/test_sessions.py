@@ -92,6 +92,13 @@ async def test_a_launch_that_began_in_one_process_ends_in_another_once(house: Ho
         await house.process().take("the-state", browser)
 
 
+@pytest.mark.parametrize("browser", [None, "another"])
+async def test_a_launch_belongs_to_the_browser_that_began_it(house: House, browser: str | None) -> None:
+    await house.process().wait_for(PENDING, None)
+    with pytest.raises(LaunchRefused):
+        await house.process().take("the-state", browser)
+
+
 @pytest.mark.parametrize(("state", "minutes"), [("another", 0), ("the-state", 11)])
 async def test_a_launch_of_another_state_or_of_long_ago_is_refused(house: House, state: str, minutes: int) -> None:
     browser = await house.process().wait_for(PENDING, None)

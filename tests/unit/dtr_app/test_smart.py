@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -113,6 +115,34 @@ async def test_the_code_is_exchanged_with_the_verifier_and_the_user_is_known() -
     assert (granted.patient, granted.user, granted.tokens.access) == ("p1", "Practitioner/7", "secret-access")
     assert server.form()["code"] == "the-code"
     assert "secret" not in repr(granted)
+
+
+async def test_the_code_goes_with_the_verifier_of_the_challenge() -> None:
+    server = Server()
+    launch = launching(server)
+    address, pending = await launch.begin(ISS, "launch-token")
+    server.nonce = pending.nonce
+    await launch.finish(pending, "the-code")
+    digest = hashlib.sha256(server.form()["code_verifier"].encode()).digest()
+    asked = parse_qs(urlsplit(address).query)
+    assert asked["code_challenge"] == [base64.urlsafe_b64encode(digest).rstrip(b"=").decode()]
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+async def test_a_token_that_no_key_of_the_ehr_signed_is_refused(algorithm: str) -> None:
+    """Not signed at all, or signed with what everybody knows: the public key, taken for a secret."""
+    server = Server()
+    launch = launching(server)
+    _, pending = await launch.begin(ISS, "launch-token")
+    exp = int((NOW + timedelta(minutes=5)).timestamp())
+    claims = {"iss": ISS, "aud": "us", "exp": exp, "nonce": pending.nonce, "fhirUser": "Practitioner/7"}
+    parts = [{"alg": algorithm, "kid": EHR_KEY.kid}, claims]
+    text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    secret = json.dumps(EHR_KEY.public()).encode()
+    mac = hmac.new(secret, text.encode(), hashlib.sha256).digest() if algorithm == "HS256" else b""
+    server.answer = {"id_token": f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"}
+    with pytest.raises(LaunchRefused):
+        await launch.finish(pending, "the-code")
 
 
 async def test_a_secret_is_sent_as_basic_authorization() -> None:
@@ -228,6 +258,27 @@ async def test_refreshing_keeps_the_refresh_token_when_no_new_one_comes() -> Non
     tokens = await launching(server).refresh(granted)
     assert (tokens.access, tokens.refresh) == ("second", "secret-refresh")
     assert server.form()["grant_type"] == "refresh_token"
+    assert server.form()["refresh_token"] == "secret-refresh"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_without_new_tokens_the_user_is_told_to_come_back(status: int) -> None:
+    server = Server(answer={"refresh_token": None} if status == 200 else {})
+    granted = await finished(server)
+    server.status = status
+    with pytest.raises(LaunchRefused):
+        await launching(server).refresh(granted)
+
+
+async def test_tokens_are_given_back_where_the_ehr_takes_them_and_a_refusal_is_no_failure() -> None:
+    server = Server(configuration={"revocation_endpoint": "https://ehr.example.org/revoke"})
+    granted = await finished(server, method="private_key_jwt", key=new_key())
+    await launching(server, method="private_key_jwt", key=new_key()).revoke(granted)
+    assert server.asked[-1].url.path == "/revoke"
+    assert server.form()["token"] == "secret-refresh"
+    assert "client_assertion" in server.form()
+    server.status = 503
+    await launching(server).revoke(granted)
 
 
 def test_registered_ehrs_are_read_from_a_file(tmp_path: Path) -> None:
