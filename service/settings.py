@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# As browsers send it: no path, and no wildcard either, which would let every page call.
+_Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s*\[\]\"',]+$")]
 
 
 class Settings(BaseSettings):
@@ -113,7 +116,7 @@ class Settings(BaseSettings):
     adaptive_forms: bool = Field(
         default=False, description="Answer orders with adaptive forms ($next-question) instead of standard ones"
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Annotated[tuple[_Origin, ...], NoDecode] = Field(
         default=(), description="Browser origins that may call CDS Hooks and DTR, separated by spaces"
     )
     demo: bool = Field(default=False, description="Set by --demo: demo EHR and development access, loopback only")

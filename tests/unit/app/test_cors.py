@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
 from service.app.compose import create_app
 from service.app.parts import Rules
@@ -51,3 +52,16 @@ async def test_the_call_itself_needs_one(browser: httpx.AsyncClient, path: str) 
     assert response.status_code == 401
     assert response.headers["access-control-allow-origin"] == ORIGIN
     assert response.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize(
+    "odd", ["*", "https://*", "sandbox.example.org", f"{ORIGIN}/", f'["{ORIGIN}"]', f"{ORIGIN},{ORIGIN}"]
+)
+def test_what_is_no_origin_is_refused_at_the_start(odd: str) -> None:
+    """Taken as it is, it would let nobody call, or everybody."""
+    with pytest.raises(ValidationError):
+        Settings(cors_origins=odd)  # type: ignore[arg-type]  # as the environment gives it
+    assert Settings(cors_origins=f"{ORIGIN} http://localhost:8080").cors_origins == (  # type: ignore[arg-type]  # likewise
+        ORIGIN,
+        "http://localhost:8080",
+    )
