@@ -9,12 +9,14 @@ from starlette.requests import Request
 
 from service.app.parts import build_rules
 from service.app.terminal import DATA, Data, stop, with_store
+from service.catalog.registry import recall
 from service.errors import InvalidPolicy, ServiceError
 from service.pas.codes import load_codes
 from service.pas.dependencies import PasDependencies
 from service.pas.replay import Replayed, replay
 from service.policy.case import CaseId
-from service.ports import Caller, RandomIds, SystemClock
+from service.policy.model import PolicyRef
+from service.ports import Caller, LoadedPolicy, RandomIds, SystemClock
 from service.settings import Settings
 from service.store.sql import SqlStore
 
@@ -66,7 +68,12 @@ def replay_case(case_id: Id, data: Data = DATA) -> None:
             check=rules.check,
             codes=load_codes(settings.x12_codes),
         )
-        return await replay(CaseId(case_id), dependencies)
+
+        async def from_store(ref: PolicyRef) -> LoadedPolicy | None:
+            files = await store.policy_revisions().files(ref.digest)
+            return None if files is None else recall(ref.digest, files)
+
+        return await replay(CaseId(case_id), dependencies, from_store)
 
     try:
         replayed = with_store(settings, data, run)

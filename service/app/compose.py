@@ -109,6 +109,8 @@ class _Parts:
         async def run(_app: FastAPI) -> AsyncIterator[None]:
             for loaded in self.rules.registry.all():
                 await self.rules.engine.warm(loaded.logic)
+            # Before the first case is decided by them: each can be decided again, whatever becomes of the files.
+            await self.store.policy_revisions().keep(self.rules.registry.archives, self.clock.now())
             if self.settings.trust_presented_coverage and not self.settings.demo:
                 _log.warning("THE PRESENTED COVERAGE IS BELIEVED WHERE NO MEMBER DIRECTORY IS LOADED")
             if self.settings.demo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ def read_folder(root: Path) -> PolicyFolder:
         for pattern in ("policies/*.toml", "questionnaires/*.json", "cql/*.cql", "cql/*.json", "cql/*/*.json")
         for path in sorted(root.glob(pattern))
     ]
+    return folder_of(root, files)
+
+
+def folder_of(root: Path, files: Sequence[SourceFile]) -> PolicyFolder:
+    """The folder that consists of these files, wherever they were read."""
     documents: dict[str, Any] = {}
     faults: list[PolicyFault] = []
     for file in files:

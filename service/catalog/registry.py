@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from service.catalog.archive import pack, unpack
 from service.catalog.check import check_folder, check_overlaps
 from service.catalog.fault import PolicyFault
-from service.catalog.folder import PolicyFolder, SourceFile, read_folder
+from service.catalog.folder import PolicyFolder, SourceFile, folder_of, read_folder
 from service.catalog.logic import (
     Library,
     library_files,
@@ -34,9 +35,10 @@ HOME = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """PolicyRegistry over loaded folders."""
+    """PolicyRegistry over loaded folders. `archives` are all files of each revision, packed, by its digest."""
 
     policies: tuple[LoadedPolicy, ...]
+    archives: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def match(self, named: Named, on: date) -> Match | None:
         return match_policy((loaded.policy for loaded in self.policies), named, on)
@@ -75,7 +77,19 @@ def load_registry(roots: Sequence[Path], structure: StructureCheck) -> Registry:
     if faults:
         lines = "\n".join(f"  {root.name}/{fault}" for root, fault in faults)
         raise InvalidPolicy(f"The policies cannot be loaded:\n{lines}")
-    return Registry(tuple(loaded for root in roots for loaded in _load_folder(read_folder(root))))
+    found = [one for root in roots for one in _load_folder(read_folder(root))]
+    return Registry(
+        tuple(loaded for loaded, _ in found), {loaded.policy.ref.digest: files for loaded, files in found}
+    )
+
+
+def recall(digest: str, packed: bytes) -> LoadedPolicy:
+    """A revision from its packed files, which were checked when they were loaded. InvalidPolicy for others."""
+    folder = folder_of(HOME, unpack(packed))
+    found = next((loaded for loaded, _ in _load_folder(folder) if loaded.policy.ref.digest == digest), None)
+    if found is None:
+        raise InvalidPolicy("What is kept of a policy revision is not what decided.")
+    return found
 
 
 def _manifests(folder: PolicyFolder) -> Iterable[tuple[SourceFile, Manifest]]:
@@ -85,12 +99,13 @@ def _manifests(folder: PolicyFolder) -> Iterable[tuple[SourceFile, Manifest]]:
             yield file, manifest
 
 
-def _load_folder(folder: PolicyFolder) -> Iterable[LoadedPolicy]:
+def _load_folder(folder: PolicyFolder) -> Iterable[tuple[LoadedPolicy, bytes]]:
+    """Each policy, and its files packed."""
     for file, manifest in _manifests(folder):
         yield _load(folder, file.name, manifest)
 
 
-def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> LoadedPolicy:
+def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> tuple[LoadedPolicy, bytes]:
     libraries = _libraries(folder, manifest)
     logic, of_logic = logic_set(folder, libraries)
     forms = {name: folder.documents[f"questionnaires/{p.questionnaire}.json"] for name, p in manifest.pathway.items()}
@@ -103,7 +118,7 @@ def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> Loade
     offered = offered_value_sets(folder, forms.values())
     files += [name for name in offered if name not in files]
     refs = {library.name: library.ref for library in libraries}
-    return LoadedPolicy(
+    loaded = LoadedPolicy(
         policy=manifest.policy(folder.digest(files), {name: (q["url"], q["version"]) for name, q in forms.items()}),
         questionnaires={form["url"]: form for form in forms.values()},
         logic=logic,
@@ -112,6 +127,7 @@ def _load(folder: PolicyFolder, manifest_file: str, manifest: Manifest) -> Loade
         libraries=tuple(library.resource() for library in libraries),
         value_sets=tuple({vs["url"]: vs for vs in (*of_logic, *offered.values())}.values()),
     )
+    return loaded, pack(folder.sources[name] for name in dict.fromkeys(files))
 
 
 def _libraries(folder: PolicyFolder, manifest: Manifest) -> tuple[Library, ...]:

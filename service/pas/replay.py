@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -17,10 +17,13 @@ from service.pas.parties import parties_of
 from service.pas.request import request_of
 from service.pas.ruling import lines_json, read_basis
 from service.policy.case import CaseId
-from service.policy.match import Match, Named
+from service.policy.match import Match, Named, match_policy
 from service.policy.model import Policy, PolicyRef
 from service.ports import LoadedPolicy, PolicyRegistry, Resource
 from service.wire import read_json
+
+Recall = Callable[[PolicyRef], Awaitable[LoadedPolicy | None]]
+"""A revision that is not loaded any more, from what was kept of it; None when nothing was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,22 @@ class Pinned:
 
     registry: PolicyRegistry
     refs: frozenset[PolicyRef]
+    recalled: tuple[LoadedPolicy, ...] = ()
+    """Revisions whose files are gone, from what was kept of them."""
 
     def match(self, named: Named, on: date) -> Match | None:
-        found = self.registry.match(named, on)
+        found = self.registry.match(named, on) or match_policy((one.policy for one in self.recalled), named, on)
         if found is None:
             return None
-        pinned = next((one.policy for one in self.registry.all() if self._is_pinned(one, found)), None)
+        pinned = next((one.policy for one in self.all() if self._is_pinned(one, found)), None)
         return found if pinned is None else replace(found, revision=pinned)
 
     def loaded(self, policy: Policy) -> LoadedPolicy:
-        return self.registry.loaded(policy)
+        recalled = next((one for one in self.recalled if one.policy.ref == policy.ref), None)
+        return recalled or self.registry.loaded(policy)
 
     def all(self) -> Sequence[LoadedPolicy]:
-        return self.registry.all()
+        return (*self.recalled, *self.registry.all())
 
     def questionnaire(self, canonical: str) -> tuple[LoadedPolicy, Resource] | None:
         return self.registry.questionnaire(canonical)
@@ -63,7 +69,14 @@ class Pinned:
         return loaded.policy.ref in self.refs and loaded.policy.ref.id == found.policy_id
 
 
-async def replay(case_id: CaseId, dependencies: PasDependencies) -> list[Replayed] | None:
+async def nothing_kept(_ref: PolicyRef) -> LoadedPolicy | None:
+    """Of a store that keeps no revisions."""
+    return None
+
+
+async def replay(
+    case_id: CaseId, dependencies: PasDependencies, recall: Recall = nothing_kept
+) -> list[Replayed] | None:
     """Every determination by rules in the case's trail, made again; None when there is no such case."""
     entries = await dependencies.store.audit(case_id)
     if not entries:
@@ -78,7 +91,7 @@ async def replay(case_id: CaseId, dependencies: PasDependencies) -> list[Replaye
         # The first entry is of what was received first; each later ruling came with a request of its own.
         later += number > 1
         body = requests[min(later, len(requests) - 1)]
-        again = await _again(number, record["ruling"], body, dependencies)
+        again = await _again(number, record["ruling"], body, _Means(dependencies, recall))
         if not _is_input(body, record, dependencies):
             again = replace(again, differences=(*again.differences, "the stored request"))
         replayed.append(again)
@@ -92,10 +105,20 @@ def _is_input(body: bytes, record: Mapping[str, Any], dependencies: PasDependenc
     return record["input"] in {submitted, content_hash(bundle)}
 
 
-async def _again(number: int, ruling: Mapping[str, Any], body: bytes, dependencies: PasDependencies) -> Replayed:
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What deciding again needs."""
+
+    dependencies: PasDependencies
+    recall: Recall
+
+
+async def _again(number: int, ruling: Mapping[str, Any], body: bytes, means: _Means) -> Replayed:
+    dependencies = means.dependencies
     refs = {_ref(line["policy"]) for line in ruling["lines"] if line["policy"]}
-    loaded = {one.policy.ref for one in dependencies.registry.all()}
-    gone = sorted(f"{ref.id} {ref.version} ({ref.digest})" for ref in refs - loaded)
+    lost = refs - {one.policy.ref for one in dependencies.registry.all()}
+    recalled = [found for ref in sorted(lost, key=str) if (found := await means.recall(ref))]
+    gone = sorted(f"{ref.id} {ref.version} ({ref.digest})" for ref in lost - {one.policy.ref for one in recalled})
     if gone:
         return Replayed(number, why_not=f"not loaded any more: {', '.join(gone)}")
     basis = read_basis(ruling)
@@ -106,7 +129,7 @@ async def _again(number: int, ruling: Mapping[str, Any], body: bytes, dependenci
     asked = replace(request, lines=tuple(line for line in request.lines if line.sequence in decided))
     as_then = replace(
         dependencies.determiner,
-        registry=Pinned(dependencies.registry, frozenset(refs)),
+        registry=Pinned(dependencies.registry, frozenset(refs), tuple(recalled)),
         house=House((settings.payer_id_system, settings.payer_id), settings.trust_presented_coverage),
         response_max_age_days=settings.response_max_age_days,
     )

@@ -32,6 +32,7 @@ from service.store.connect import WRITES, migrate, open_engine
 from service.store.form_errors import SqlFormErrors
 from service.store.members import SqlMembers
 from service.store.outbox import SqlOutbox
+from service.store.policy_revisions import SqlPolicyRevisions
 from service.store.reviewers import SqlReviewers
 from service.store.tables import cases
 
@@ -82,6 +83,10 @@ class SqlStore:
     def app_sessions(self) -> SqlAppSessions:
         """Sealed sessions of the SMART app, in the same database."""
         return SqlAppSessions(self._read, self._write)
+
+    def policy_revisions(self) -> SqlPolicyRevisions:
+        """The files of policy revisions, in the same database."""
+        return SqlPolicyRevisions(self._read, self._write)
 
     async def ready(self) -> bool:
         """True when the database answers and has our tables."""

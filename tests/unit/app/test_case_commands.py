@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from typer.testing import CliRunner
 from service.__main__ import app
 from service.app import parts
 from service.app.case_commands import _nobody
+from service.app.compose import create_app
 from service.app.parts import build_rules
-from service.catalog.registry import HOME
+from service.catalog.archive import pack, unpack
+from service.catalog.registry import HOME, recall
 from service.fhir.json import encode
 from service.pas.codes import load_codes
 from service.pas.dependencies import PasDependencies
@@ -138,6 +142,70 @@ def test_a_policy_file_with_one_byte_more_is_another_policy(
     assert said.exit_code == 1
     refused = name.endswith(".cql") and name in said.stderr
     assert refused or "not loaded any more: imdelltra 2026-04-01" in said.stdout
+
+
+def _kept(change: Callable[[bytes], bytes] = bytes) -> None:
+    """The revisions are kept as the service does it when it starts; `change` is what happens to them then."""
+
+    async def keep() -> None:
+        settings = Settings()
+        rules = build_rules(settings, trusts_coverage=True)
+        store = open_store(settings.database_url)
+        archives = {digest: change(packed) for digest, packed in rules.registry.archives.items()}
+        await store.policy_revisions().keep(archives, SystemClock().now())
+        await store.close()
+        rules.engine.close()
+
+    asyncio.run(keep())
+
+
+def _edited(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy's files are edited in place: an approval of today would be for half the time."""
+    for folder in ("policies", "questionnaires", "cql"):
+        shutil.copytree(HOME / folder, data / folder)
+    (manifest,) = (data / "policies").glob("*.toml")
+    text = manifest.read_text()
+    assert "approval_months = 12" in text
+    manifest.write_text(text.replace("approval_months = 12", "approval_months = 6"))
+    monkeypatch.setattr(parts, "HOME", data)
+
+
+def _edited_files(packed: bytes) -> bytes:
+    return pack(replace(file, content=file.content + b"\n") for file in unpack(packed))
+
+
+def test_a_case_is_decided_again_by_the_revision_of_then_though_its_files_are_gone(
+    case_id: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _kept()
+    _edited(data, monkeypatch)
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert (said.exit_code, said.stdout) == (0, "Entry 1: the same result.\n")
+
+
+@pytest.mark.parametrize("change", [lambda packed: packed[: len(packed) // 2], lambda _: pack([]), _edited_files])
+def test_kept_files_that_are_not_what_decided_are_told(
+    case_id: str, data: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes]
+) -> None:
+    _kept(change)
+    _edited(data, monkeypatch)
+    said = RUN.invoke(app, ["case", "replay", case_id, "--data", str(data)])
+    assert said.exit_code == 1
+    assert "What is kept of a policy revision" in said.stderr
+
+
+async def test_the_service_keeps_the_files_of_its_policies_before_it_decides(data: Path) -> None:
+    settings = Settings()
+    service = create_app(settings, data)
+    async with service.router.lifespan_context(service):
+        store = open_store(settings.database_url)
+        rules = build_rules(settings, trusts_coverage=True)
+        for loaded in rules.registry.all():
+            files = await store.policy_revisions().files(loaded.policy.ref.digest)
+            assert files is not None
+            assert recall(loaded.policy.ref.digest, files) == loaded
+        await store.close()
+        rules.engine.close()
 
 
 @pytest.mark.parametrize("command", ["verify", "replay"])
