@@ -121,6 +121,7 @@ async def test_the_package_has_the_adaptive_form_and_an_open_response(
     [package] = packages(answer)
     [form] = held(package, "Questionnaire")
     assert form["url"] == ADAPTIVE
+    assert form["meta"]["profile"] == [c.DTR_ADAPTIVE_SEARCH_QUESTIONNAIRE]
     [base] = [e["valueUrl"] for e in form["extension"] if e["url"] == c.SDC_ADAPTIVE]
     assert base == Settings().base_url + SHAPES[version].base_path
     assert [i["linkId"] for i in walk(form)] == (

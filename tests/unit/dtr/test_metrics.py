@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from service.dtr.versions import Version
+from tests.unit.dtr import samples
 from tests.unit.dtr.samples import (
     CLIENT,
     INITIAL,
@@ -66,6 +68,29 @@ async def test_the_next_question_is_recorded_and_no_answer_is(service: Service, 
 
 
 @pytest.mark.requirement("sec-9")
+@each_version
+async def test_what_comes_with_a_call_serves_its_answer_and_is_kept_nowhere(
+    service: Service, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores: list[samples.StoreDouble] = []
+    made = samples.StoreDouble
+
+    def watched(*given: Any) -> samples.StoreDouble:
+        stores.append(made(*given))
+        return stores[-1]
+
+    monkeypatch.setattr(samples, "StoreDouble", watched)
+    secret = samples.patient(id="secret-7", birthDate="1951-02-03")
+    insured = coverage(beneficiary={"reference": "Patient/secret-7"})
+    asked = resource("order", an_order(subject={"reference": "Patient/secret-7"}))
+    response = await service.package(version, request_for(asked, resource("referenced", secret), cover=insured))
+    assert draft(response.json())["subject"] == {"reference": "Patient/secret-7"}
+    kept = "".join(str(vars(store)) for store in stores) + json.dumps(records(service))
+    assert stores
+    assert "1951" not in kept
+    assert "secret" not in kept
+
+
 @each_version
 async def test_a_refused_call_is_recorded_with_its_codes(service: Service, version: Version) -> None:
     foreign = coverage(payor=[{"identifier": {"system": "https://payer.example.org/payer-id", "value": "OTHER"}}])

@@ -102,7 +102,7 @@ def test_all_logic_of_a_form_is_cql(everything: Registry, version: Version) -> N
     assert {e["language"] for e in found} <= {"text/cql", "text/cql-identifier"}
 
 
-@pytest.mark.requirement("spec-91")
+@pytest.mark.requirement("spec-91", "spec-61")
 @pytest.mark.requirement("spec-97")
 @pytest.mark.requirement("spec-87")
 @each_version

@@ -68,6 +68,7 @@ async def test_the_case_is_found_again_in_2_2_1(payer: Payer, check: StructureCh
     assert {e["resource"]["resourceType"] for e in bundle["entry"]} >= {"Patient", "Organization", "ClaimResponse"}
 
 
+@pytest.mark.requirement("spec-15", "spec-32")
 async def test_the_case_is_found_again_in_2_0_1(payer: Payer, check: StructureCheck) -> None:
     await payer.submit(b.bundle(), "2.0.1")
     await payer.submit(b.bundle({b.RESPONSE: b.response({})}), "2.0.1")
@@ -245,6 +246,7 @@ async def test_the_claims_identifier_narrows_in_2_0_1_only(payer: Payer, version
     assert len(found(await payer.inquire(inquiry(line()), version))) == 2
 
 
+@pytest.mark.requirement("spec-38")
 async def test_another_payer_is_told_so(payer: Payer) -> None:
     asked = inquiry(line())
     asked["entry"][2]["resource"]["identifier"][0]["value"] = "OTHER"

@@ -20,6 +20,7 @@ from service.pas.shape import Version
 from service.policy.case import CaseId
 from service.ports import CaseChange
 from tests.unit.pas import bundles as b
+from tests.unit.pas import changes
 from tests.unit.pas.notified import BASES, TOPIC, Make, Notified, subscription
 from tests.unit.pas.payer import response_of
 from tests.unit.pas.subscriber import Subscriber, free_port, running_subscriber, value_of
@@ -76,6 +77,24 @@ async def test_from_request_to_event(
 def event_of(bundle: Json) -> Json:
     (event,) = [one for one in bundle["entry"][0]["resource"]["parameter"] if one["name"] == "notification-event"]
     return {part["name"]: next(v for k, v in part.items() if k.startswith("value")) for part in event["part"]}
+
+
+@BOTH
+@pytest.mark.requirement("spec-60")
+async def test_a_change_that_a_client_sends_is_told(
+    notified: Notified, subscriber: Subscriber, version: Version
+) -> None:
+    """Who sent it has its answer; others of the same client follow the case by their subscription."""
+    await notified.subscribe(subscription(subscriber.url, version), version)
+    await notified.tell()
+    await notified.payer.submit(changes.first(b.item()), version)
+    await notified.tell(2)
+    assert subscriber.kinds == ["handshake"]
+    changed = changes.info(b.item(quantity={"value": 5, "unit": "unit"}), "changed")
+    answer = await notified.payer.submit(changes.update(changed), version)
+    await notified.tell(2)
+    assert subscriber.kinds == ["handshake", "event-notification"]
+    assert response_of(answer)["id"] in json.dumps(subscriber.received[1][1])
 
 
 async def test_the_handshake_waits_for_the_answer(notified: Notified, subscriber: Subscriber) -> None:

@@ -169,6 +169,7 @@ async def test_everything_is_cancelled_without_repeating_the_items(payer: Payer,
     assert await on_file(payer) == []
 
 
+@pytest.mark.requirement("spec-46")
 async def test_a_line_that_the_update_leaves_out_is_not_cancelled(payer: Payer) -> None:
     two = response_of(await payer.submit(first(b.item(1), b.item(2))))
     new = response_of(await payer.submit(update(b.item(1))))
