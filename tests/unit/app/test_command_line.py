@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +120,10 @@ def test_policy_test_fails_when_a_case_or_a_status_is_not_as_wanted(tmp_path: Pa
     assert done.returncode == 1
     assert "too light" in done.stdout
     assert "no case shows weight as unmet on the initial pathway" in done.stdout
+    assert re.search(r"^\d+ as wanted, [1-9]\d* not\.$", done.stdout, re.MULTILINE)
     cases.write_text("policy = 1")
+    assert run("policy", "test", str(folder)).returncode == 1
+    cases.unlink()
     assert run("policy", "test", str(folder)).returncode == 1
 
 
@@ -146,6 +151,15 @@ def test_the_demo_set_by_the_environment_is_on_this_machine_only_too(tmp_path: P
     done = run("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path), PA_DEMO="true")
     assert (done.returncode, done.stdout) == (1, "")
     assert "loopback only" in done.stderr
+
+
+def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), "--data", str(tmp_path / "data"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"127.0.0.1 port {port} cannot be listened on: " in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("members", "status")])
