@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 NODE := tools/with-node.sh
 LFORMS := service/_assets/lforms/40.1.3
 ENGINE_SOURCES := $(wildcard service/engine/host/*.js) tools/build-engine.mjs
+# What `make test` needs first; empty where it has been done.
+CHECKS := checks
 
 .PHONY: run test install assets checks lint types contracts generated policies validate clean
 
@@ -64,7 +66,7 @@ checks: install
 	$(MAKE) --no-print-directory --keep-going lint types contracts generated policies
 
 # Files run side by side, each in one process: the engine, the databases and the browser are started once per file.
-test: checks
+test: install $(CHECKS)
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
 clean:
