@@ -18,6 +18,8 @@ import httpx
 
 from service.catalog.registry import HOME
 
+# Seconds. A machine that does much else starts us slowly; only what hangs shall fail.
+PATIENCE = 120
 _PORT = re.compile(r'"message": "listening", "port": (\d+)')
 
 
@@ -36,7 +38,7 @@ class Served:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def serving(
         )
     try:
         base = f"{'https' if trust else 'http'}://127.0.0.1:{_port(process, log)}"
-        with httpx.Client(base_url=base, timeout=20, verify=trust or True) as http:
+        with httpx.Client(base_url=base, timeout=PATIENCE, verify=trust or True) as http:
             yield Served(process, http, log)
     finally:
         if process.poll() is None:
@@ -69,7 +71,7 @@ def serving(
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    for _ in range(600):
+    for _ in range(PATIENCE * 20):
         found = _PORT.search(log.read_text())
         if found:
             return int(found[1])

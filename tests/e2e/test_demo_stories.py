@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.server import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 ADDRESS = re.compile(r"Demo EHR\s+(http://\S+)/demo\s")
 LOG = "log.jsonl"
@@ -123,7 +125,7 @@ def start(data: Path) -> tuple[subprocess.Popen[str], str]:
 
 def stop(process: subprocess.Popen[str]) -> int:
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     return process.returncode
 
 
@@ -137,7 +139,7 @@ def browser(data: Path) -> Iterator[httpx.Client]:
     process, address = start(data)
     try:
         transport = httpx.HTTPTransport(retries=5)
-        with httpx.Client(base_url=address, transport=transport, follow_redirects=True, timeout=30) as client:
+        with httpx.Client(base_url=address, transport=transport, follow_redirects=True, timeout=PATIENCE) as client:
             yield client
     finally:
         assert stop(process) == 0
@@ -238,7 +240,7 @@ def test_starting_again_replays_the_earlier_request(tmp_path: Path) -> None:
     for _ in range(2):
         process, address = start(tmp_path)
         try:
-            with httpx.Client(base_url=address, transport=httpx.HTTPTransport(retries=5), timeout=30) as client:
+            with httpx.Client(base_url=address, transport=httpx.HTTPTransport(retries=5), timeout=PATIENCE) as client:
                 chart = client.get("/demo/renewal").text
         finally:
             assert stop(process) == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from service.catalog.registry import HOME
+from tests.e2e.server import PATIENCE
 
 ADDRESS = re.compile(r"Review\s+(http://\S+)/review")
 ACCOUNT = re.compile(r"^\s+(demo-\w+)\s+(\S+)$", re.MULTILINE)
@@ -46,7 +47,9 @@ def test_each_demo_account_opens_the_console_and_the_log_tells_nothing(tmp_path:
         assert set(passwords) == {"demo-clinician", "demo-reviewer", "demo-auditor"}
         for login, password in passwords.items():
             transport = httpx.HTTPTransport(retries=5)
-            with httpx.Client(base_url=address[1], transport=transport, follow_redirects=True, timeout=30) as browser:
+            with httpx.Client(
+                base_url=address[1], transport=transport, follow_redirects=True, timeout=PATIENCE
+            ) as browser:
                 page = Token()
                 page.feed(browser.get("/review").text)
                 fields = {"form-token": page.value, "login": login, "password": password}
@@ -54,7 +57,7 @@ def test_each_demo_account_opens_the_console_and_the_log_tells_nothing(tmp_path:
                 assert browser.get("/review/cases/a-private-id").status_code == 404
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     written = log.read_text()
     assert '/cases/{case_id}"' in written

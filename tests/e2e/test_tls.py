@@ -15,7 +15,7 @@ import pytest
 
 from service.catalog.registry import HOME
 from tests.e2e.certificate import self_signed
-from tests.e2e.server import serving
+from tests.e2e.server import PATIENCE, serving
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_other_machines_are_not_served_in_the_clear(tmp_path: Path, changes: dic
         env={**os.environ, **changes},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1
