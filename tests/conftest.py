@@ -58,6 +58,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for row in (titles, *rows):
             cells = zip(row, titles, strict=True)
             terminalreporter.write_line("  ".join(str(cell).ljust(max(len(title), 9)) for cell, title in cells))
+    times = [value for report in reports for name, value in report.user_properties if name == "speed"]
+    if times:
+        terminalreporter.section("The form: times of this run, on a machine that may be busy with other tests")
+        for what, spent, wanted in times:
+            terminalreporter.write_line(f"{what}: {spent:.0f} ms (wanted on an idle machine: {wanted})")
 
 
 @pytest.fixture(autouse=True)
