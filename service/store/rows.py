@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from service.policy.case import Authorization, ClientId, MemberId
 from service.policy.dates import DatePeriod
@@ -24,6 +25,33 @@ from service.store.tables import (
     lookup_key,
     used_tokens,
 )
+
+# What a hook asks and writes is made once: to put a statement together takes several times as long as to run it.
+_AUTHORIZATIONS: Final = (
+    select(authorizations)
+    .where(authorizations.c.member == bindparam("member"), authorizations.c.policy_id == bindparam("policy_id"))
+    .order_by(authorizations.c.end_date.desc(), authorizations.c.position.desc())
+)
+_ASSERTION: Final = select(assertions.c.document).where(assertions.c.id == bindparam("assertion_id"))
+_NEWEST: Final = select(assertions.c.document).order_by(assertions.c.made_at.desc(), assertions.c.position.desc())
+_ASSERTION_FOR: Final = _NEWEST.where(assertions.c.lookup == bindparam("key")).limit(1)
+_ALIKE: Final = _NEWEST.where(
+    assertions.c.alike == bindparam("key"), assertions.c.made_at >= bindparam("since")
+).limit(ALIKE_LIMIT)
+
+
+def _said_again(insert_into: Callable[[Table], Any]) -> ReturningInsert[tuple[str]]:
+    """What is said again under an id replaces what was said before; an id stays with its order and coverage."""
+    added = insert_into(assertions)
+    said_again: ReturningInsert[tuple[str]] = added.on_conflict_do_update(
+        index_elements=[assertions.c.id],
+        set_={name: added.excluded[name] for name in ("alike", "made_at", "document")},
+        where=assertions.c.lookup == added.excluded.lookup,
+    ).returning(assertions.c.id)
+    return said_again
+
+
+_SAID_AGAIN: Final = {"sqlite": _said_again(sqlite.insert), "postgresql": _said_again(postgresql.insert)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +72,7 @@ def insert_once(connection: Connection, table: Table, values: Mapping[str, Any])
 
 
 def authorizations_of(connection: Connection, member: MemberId, policy_id: str) -> Sequence[Authorization]:
-    found = connection.execute(
-        select(authorizations)
-        .where(authorizations.c.member == member, authorizations.c.policy_id == policy_id)
-        .order_by(authorizations.c.end_date.desc(), authorizations.c.position.desc())
-    )
+    found = connection.execute(_AUTHORIZATIONS, {"member": member, "policy_id": policy_id})
     return [
         Authorization(row.number, row.policy_id, member, DatePeriod(row.start_date, row.end_date)) for row in found
     ]
@@ -65,22 +89,17 @@ def alike_key(client: ClientId, content_key: str, coverage_key: str) -> str | No
 
 def save_assertions(connection: Connection, made: Sequence[Assertion]) -> None:
     """What is said again under an id replaces what was said before; an id stays with its order and coverage."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    said_again = _SAID_AGAIN[connection.dialect.name]
     for assertion in sorted(made, key=lambda assertion: assertion.id):
-        added = dialect.insert(assertions).values(
-            id=assertion.id,
-            lookup=assertion_key(assertion.client, assertion.order_key, assertion.coverage_key),
-            alike=alike_key(assertion.client, assertion.content_key, assertion.coverage_key),
-            client=assertion.client,
-            made_at=assertion.made_at,
-            document=write_assertion(assertion),
-        )
-        said_again = added.on_conflict_do_update(
-            index_elements=[assertions.c.id],
-            set_={name: added.excluded[name] for name in ("alike", "made_at", "document")},
-            where=assertions.c.lookup == added.excluded.lookup,
-        )
-        if connection.execute(said_again.returning(assertions.c.id)).first() is None:
+        row = {
+            "id": assertion.id,
+            "lookup": assertion_key(assertion.client, assertion.order_key, assertion.coverage_key),
+            "alike": alike_key(assertion.client, assertion.content_key, assertion.coverage_key),
+            "client": assertion.client,
+            "made_at": assertion.made_at,
+            "document": write_assertion(assertion),
+        }
+        if connection.execute(said_again, row).first() is None:
             raise ValueError("an assertion id belongs to one order and coverage")
 
 
@@ -88,31 +107,19 @@ def assertion(connection: Connection, assertion_id: str) -> Assertion | None:
     if "\x00" in assertion_id:
         # PostgreSQL takes no U+0000, and no id of ours has one.
         return None
-    text = connection.execute(select(assertions.c.document).where(assertions.c.id == assertion_id)).scalar()
+    text = connection.execute(_ASSERTION, {"assertion_id": assertion_id}).scalar()
     return None if text is None else read_assertion(text)
 
 
 def assertion_for(connection: Connection, key: str) -> Assertion | None:
-    newest = (
-        select(assertions.c.document)
-        .where(assertions.c.lookup == key)
-        .order_by(assertions.c.made_at.desc(), assertions.c.position.desc())
-        .limit(1)
-    )
-    text = connection.execute(newest).scalar()
+    text = connection.execute(_ASSERTION_FOR, {"key": key}).scalar()
     return None if text is None else read_assertion(text)
 
 
 def assertions_alike(connection: Connection, key: str | None, since: datetime) -> Sequence[Assertion]:
     if key is None:
         return []
-    newest = (
-        select(assertions.c.document)
-        .where(assertions.c.alike == key, assertions.c.made_at >= since)
-        .order_by(assertions.c.made_at.desc(), assertions.c.position.desc())
-        .limit(ALIKE_LIMIT)
-    )
-    return [read_assertion(text) for text in connection.execute(newest).scalars()]
+    return [read_assertion(text) for text in connection.execute(_ALIKE, {"key": key, "since": since}).scalars()]
 
 
 def save_feedback(connection: Connection, row: Mapping[str, Any]) -> None:
