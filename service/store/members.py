@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, Table, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.policy.case import MemberId, Npi
@@ -31,6 +31,28 @@ class Transactions(Protocol):
     """Runs work on a connection, in a transaction of its own, beside the event loop."""
 
     async def __call__(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+# What a hook asks is made once, as in rows.py.
+_MEMBER: Final = select(members).where(members.c.member == bindparam("number"))
+_ANY_MEMBER: Final = select(members.c.active).limit(1)
+# By the member's number, or by the Patient where the Coverage names no number; nobody's Patient is nobody's (NULL).
+_COVERAGES: Final = select(member_coverages).where(
+    or_(
+        member_coverages.c.member == bindparam("number"),
+        (member_coverages.c.patient == bindparam("of_patient")) & member_coverages.c.member.is_(None),
+    )
+)
+_EXCLUSIONS: Final = select(plan_exclusions).where(plan_exclusions.c.plan_id == bindparam("plan"))
+_WAIVERS: Final = (
+    select(waivers)
+    .where(
+        waivers.c.npi.in_(bindparam("npis", expanding=True)),
+        waivers.c.start_date <= bindparam("on"),
+        waivers.c.end_date >= bindparam("on"),
+    )
+    .order_by(waivers.c.npi, waivers.c.policy_id, waivers.c.start_date)
+)
 
 
 class SqlMembers:
@@ -60,16 +82,12 @@ class SqlMembers:
 
 
 def _find(connection: Connection, presented: Presented, on: date) -> Verdict | None:
-    found = connection.execute(select(members).where(members.c.member == presented.member)).first()
+    found = connection.execute(_MEMBER, {"number": presented.member}).first()
     if found is None:
-        loaded = connection.execute(select(members.c.active).limit(1)).first() is not None
+        loaded = connection.execute(_ANY_MEMBER).first() is not None
         return NoMember(Missing.NO_MEMBER_FOUND) if loaded else None
     person = MemberRecord(MemberId(found.member), found.patient, found.birth_date, found.active)
-    owned = member_coverages.c.member == person.member
-    if person.patient is not None:
-        of_patient = (member_coverages.c.patient == person.patient) & member_coverages.c.member.is_(None)
-        owned = or_(owned, of_patient)
-    rows = connection.execute(select(member_coverages).where(owned))
+    rows = connection.execute(_COVERAGES, {"number": person.member, "of_patient": person.patient})
     meant = coverage_on(person, [_coverage(row) for row in rows], presented, on)
     if isinstance(meant, NoMember):
         return meant
@@ -98,18 +116,14 @@ def _coverage(row: Row[Any]) -> CoverageRecord:
 def _excluded(connection: Connection, plan: str | None) -> frozenset[DrugCode]:
     if plan is None:
         return frozenset()
-    rows = connection.execute(select(plan_exclusions).where(plan_exclusions.c.plan_id == plan))
+    rows = connection.execute(_EXCLUSIONS, {"plan": plan})
     return frozenset(DrugCode(row.system, row.code) for row in rows)
 
 
 def _waivers(connection: Connection, npis: frozenset[Npi], on: date) -> tuple[Waiver, ...]:
     if not npis:
         return ()
-    rows = connection.execute(
-        select(waivers)
-        .where(waivers.c.npi.in_(sorted(npis)), waivers.c.start_date <= on, waivers.c.end_date >= on)
-        .order_by(waivers.c.npi, waivers.c.policy_id, waivers.c.start_date)
-    )
+    rows = connection.execute(_WAIVERS, {"npis": sorted(npis), "on": on})
     return tuple(Waiver(Npi(row.npi), row.policy_id, DatePeriod(row.start_date, row.end_date)) for row in rows)
 
 

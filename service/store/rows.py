@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select
@@ -66,9 +67,14 @@ class IssuedToken:
 
 def insert_once(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Inserts unless a unique constraint says it is there; waits for others who insert the same at this moment."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing().returning(*table.primary_key.columns)
-    return connection.execute(statement).first() is not None
+    return connection.execute(_once(connection.dialect.name, table), values).first() is not None
+
+
+@cache
+def _once(dialect: str, table: Table) -> ReturningInsert[Any]:
+    added = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    once: ReturningInsert[Any] = added.on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return once
 
 
 def authorizations_of(connection: Connection, member: MemberId, policy_id: str) -> Sequence[Authorization]:
