@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
 from service.policy.case import CaseId
 from service.ports import AuditEntry
@@ -28,20 +28,26 @@ _AUTHORIZATION: Final = ("number", "policy_id", "member", "start_date", "end_dat
 _ATTACHMENT: Final = ("id", "control_number", "sequence", "received_at", "content")
 
 
+def _rows(table: Table, names: tuple[str, ...], case: str = "case_id") -> Select[Any]:
+    return select(*(table.c[name] for name in names)).where(table.c[case] == bindparam("kept_case"))
+
+
+# Made once, as in rows.py: every case that is accepted or changed asks them.
+_KEPT: Final = {
+    "case": _rows(cases, _CASE, "id"),
+    "submission": _rows(submissions, _SUBMISSION),
+    "changes": _rows(changed_requests, _CHANGED).order_by(changed_requests.c.revision),
+    "authorizations": _rows(authorizations, _AUTHORIZATION).order_by(authorizations.c.position),
+}
+_ARRIVED: Final = _rows(attachments, _ATTACHMENT)
+
+
 def kept(connection: Connection, case_id: CaseId) -> Mapping[str, Any]:
     """Digests of the case's row, of what was sent and answered, and of what it authorizes; attachments by id."""
-    of_case = _rows(cases, _CASE).where(cases.c.id == case_id)
-    sent = _rows(submissions, _SUBMISSION).where(submissions.c.case_id == case_id)
-    changed = _rows(changed_requests, _CHANGED).where(changed_requests.c.case_id == case_id)
-    granted = _rows(authorizations, _AUTHORIZATION).where(authorizations.c.case_id == case_id)
-    arrived = _rows(attachments, _ATTACHMENT).where(attachments.c.case_id == case_id)
-    return {
-        "case": _digest(connection.execute(of_case)),
-        "submission": _digest(connection.execute(sent)),
-        "changes": _digest(connection.execute(changed.order_by(changed_requests.c.revision))),
-        "authorizations": _digest(connection.execute(granted.order_by(authorizations.c.position))),
-        "attachments": {row.id: _digest([row]) for row in connection.execute(arrived)},
-    }
+    named = {"kept_case": case_id}
+    digests = {name: _digest(connection.execute(rows, named)) for name, rows in _KEPT.items()}
+    attached = {row.id: _digest([row]) for row in connection.execute(_ARRIVED, named)}
+    return {**digests, "attachments": attached}
 
 
 def is_as_vouched(entries: Sequence[AuditEntry], now: Mapping[str, Any]) -> bool:
@@ -52,10 +58,6 @@ def is_as_vouched(entries: Sequence[AuditEntry], now: Mapping[str, Any]) -> bool
     known = then["attachments"]
     there = {name: digest for name, digest in now["attachments"].items() if name in known}
     return {**then, "attachments": {}} == {**now, "attachments": {}} and there == known
-
-
-def _rows(table: Table, names: tuple[str, ...]) -> Select[Any]:
-    return select(*(table.c[name] for name in names))
 
 
 def _digest(rows: Iterable[Row[Any]]) -> str:
