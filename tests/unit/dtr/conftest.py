@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from service.catalog.registry import HOME, Registry, load_registry
 from service.engine.evaluator import V8Engine
 from service.fhir.parse import StructureCheck
 from service.fhir.tables import load_tables
+from tests.unit.dtr import samples
 from tests.unit.dtr.samples import ROOT, Service
 
 
@@ -27,6 +29,20 @@ def registry(check: StructureCheck) -> Registry:
 def service(registry: Registry, check: StructureCheck) -> Service:
     """The service with an engine that finds nothing."""
     return Service(registry, check)
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> list[samples.StoreDouble]:
+    """Every store that the service opens from here on: what calls left in them."""
+    opened: list[samples.StoreDouble] = []
+    made = samples.StoreDouble
+
+    def watched(*given: Any) -> samples.StoreDouble:
+        opened.append(made(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(samples, "StoreDouble", watched)
+    return opened
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -70,16 +69,8 @@ async def test_the_next_question_is_recorded_and_no_answer_is(service: Service, 
 @pytest.mark.requirement("sec-9")
 @each_version
 async def test_what_comes_with_a_call_serves_its_answer_and_is_kept_nowhere(
-    service: Service, version: Version, monkeypatch: pytest.MonkeyPatch
+    service: Service, version: Version, stores: list[samples.StoreDouble]
 ) -> None:
-    stores: list[samples.StoreDouble] = []
-    made = samples.StoreDouble
-
-    def watched(*given: Any) -> samples.StoreDouble:
-        stores.append(made(*given))
-        return stores[-1]
-
-    monkeypatch.setattr(samples, "StoreDouble", watched)
     secret = samples.patient(id="secret-7", birthDate="1951-02-03")
     insured = coverage(beneficiary={"reference": "Patient/secret-7"})
     asked = resource("order", an_order(subject={"reference": "Patient/secret-7"}))

@@ -24,17 +24,9 @@ class NothingAsked(EvaluatorDouble):
 @pytest.mark.requirement("sec-10")
 @each_version
 async def test_nothing_of_an_adaptive_form_is_kept(
-    service: Service, version: Version, monkeypatch: pytest.MonkeyPatch
+    service: Service, version: Version, stores: list[samples.StoreDouble]
 ) -> None:
     """Not in any store, nor in the process: a form that was begun elsewhere is continued as one begun here."""
-    stores: list[samples.StoreDouble] = []
-    made = samples.StoreDouble
-
-    def watched(*given: Any) -> samples.StoreDouble:
-        stores.append(made(*given))
-        return stores[-1]
-
-    monkeypatch.setattr(samples, "StoreDouble", watched)
     seen = await completed(service, version, ALL | SECRET)
     assert answers(seen[-1])["platinum-agent"] == "secret agent seven"
     kept = "".join(str(vars(store)) for store in stores)
